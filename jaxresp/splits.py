@@ -185,12 +185,12 @@ def _carried_classes(
 
 def _check_enough_patients(n_of: Counter[object], names: dict[object, str], n_folds: int) -> None:
     """Every test side needs a patient of every class, and two more must remain to train and validate."""
-    needed = n_folds if n_folds > 2 else 4  # with two folds, two of three patients may fall to one test side
+    needed = n_folds if n_folds > 2 else 4  # with two folds, two of three patients may share a test side
     short = [f"{name} has {n_of[label]}" for label, name in names.items() if n_of[label] < needed]
     if short:
         counts = ", ".join(f"{name} {n_of[label]}" for label, name in names.items())
         raise SplitError(
-            f"too few patients for {n_folds} folds: {', '.join(short)}, and {needed} patients of every class are needed "
+            f"too few patients for {n_folds} folds: {', '.join(short)}, and every class needs {needed} patients "
             f"so that each of training, validation and test has one (patients per class: {counts}). "
             "Use more data, fewer folds (not under 3), or a task that merges the rare classes"
         )
