@@ -109,8 +109,6 @@ def test_bad_arguments(change):
     patients, labels = np.array([f"p{i}" for i in range(12)]), np.arange(12) % 2
     with pytest.raises(SplitError, match=next(iter(change))):
         grouped_stratified_folds(patients, labels, **change)
-    with pytest.raises(SplitError, match="12 patients for 11 labels"):
-        grouped_stratified_folds(patients, labels[:-1])
     with pytest.raises(SplitError, match="no recordings"):
         grouped_stratified_folds(patients[:0], labels[:0])
 
