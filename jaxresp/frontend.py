@@ -1,0 +1,305 @@
+"""Front ends: waveform [..., time] → features [..., frames, coefficients]. One contract, interchangeable.
+
+Each is a frozen dataclass that is called: band-pass, level normalisation per window, features. Nothing in it is fitted
+and nothing is random, so the same window gives the same features in training and in serving. (Normalisation by
+training statistics is a step of its own.) A new one is a dataclass derived from `FrontEnd` under `@register`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, TypeVar
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float32, Key
+
+from jaxresp.dsp import augment, filters, spectral
+from jaxresp.dsp.augment import AugmentConfig
+from jaxresp.errors import JaxrespError
+
+
+class UnknownFrontend(JaxrespError):
+    """No front end has this name."""
+
+
+class InvalidFrontend(JaxrespError):
+    """A front end's setting that is unknown or makes no sense."""
+
+
+@dataclass(frozen=True)
+class FrontEnd(ABC):
+    """What every front end shares: the grid, the band-pass, the level, and mel bands in decibels.
+
+    Features are decibels of a sound whose root mean square is one, so gain changes nothing. They are relative to that
+    level and not to the window's loudest cell, as one crackle would otherwise darken the whole window; the loudest cell
+    only sets the floor.
+
+    Attributes:
+        rate_hz: Hz; the grid audio.py puts every waveform on.
+        band_hz: Hz; edges of the Butterworth band-pass, or None for no filter. 50 Hz takes away the rumble of handling,
+            5 kHz is above all lung sounds; both as in the original project.
+        band_order: slope of each edge as in scipy.signal.butter; the original project's.
+        n_fft: samples; see the front end.
+        hop_samples: samples between frames; 512 are 32 ms, half a fine crackle's spacing and cheap for a network.
+        n_mels: mel bands.
+        f_min_hz: Hz; lowest edge of the mel bands, the band-pass's own.
+        f_max_hz: Hz; highest edge of the mel bands. Recordings made at 4 kHz end here: higher bands would tell a
+            network which recorder was used (and with it, on ICBHI, the diagnosis) before it has heard a lung.
+        floor_db: dB below a window's loudest band where decibels are cut off; librosa's default. Below lies the noise
+            of 16-bit storage.
+    """
+
+    name: ClassVar[str]
+    network: ClassVar[str]
+
+    rate_hz: int = 16_000
+    band_hz: tuple[float, float] | None = (50.0, 5000.0)
+    band_order: int = 10
+    n_fft: int = 1024
+    hop_samples: int = 512
+    n_mels: int = 40
+    f_min_hz: float = 50.0
+    f_max_hz: float = 1800.0
+    floor_db: float = 80.0
+
+    def __post_init__(self) -> None:
+        for whole in ("rate_hz", "band_order", "n_fft", "hop_samples", "n_mels"):
+            value = getattr(self, whole)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InvalidFrontend(
+                    f"front end {self.name!r}: {whole} is {value!r}; it must be a positive whole number"
+                )
+        if not 0 <= self.f_min_hz < self.f_max_hz <= self.rate_hz / 2:
+            raise InvalidFrontend(
+                f"front end {self.name!r}: mel bands from f_min_hz {self.f_min_hz:g} to f_max_hz {self.f_max_hz:g}; "
+                f"they must lie between 0 and {self.rate_hz / 2:g} Hz, half the rate"
+            )
+        if not self.floor_db > 0:
+            raise InvalidFrontend(f"front end {self.name!r}: floor_db is {self.floor_db}; it must be above 0")
+        if self.band_hz is not None:
+            try:
+                filters.butterworth_bandpass(*self.band_hz, self.band_order, self.rate_hz)
+            except (filters.FilterError, TypeError) as error:
+                raise InvalidFrontend(f"front end {self.name!r}: band_hz {self.band_hz}: {error}") from error
+        if not self._filterbank().any(axis=0).all():
+            raise InvalidFrontend(
+                f"front end {self.name!r}: {self.n_mels} mel bands are too narrow for n_fft {self.n_fft}: some hold no "
+                "frequency; use fewer bands (n_mels) or a longer n_fft"
+            )
+
+    def __call__(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch frames coefficients"]:
+        """Waveform at `rate_hz` and any level → features, float32."""
+        return self._coefficients(self._log_mel(self.level(waveform)))
+
+    def level(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch time"]:
+        """The band-passed waveform at root mean square one; silence stays silent.
+
+        The mean is taken off first: a sensor's offset would ring in the filter when it starts.
+        """
+        waveform = _over(waveform, jnp.abs(waveform).max(axis=-1, keepdims=True))
+        waveform = waveform - waveform.mean(axis=-1, keepdims=True)
+        if self.band_hz is not None:
+            low_hz, high_hz = self.band_hz
+            waveform = filters.bandpass(
+                waveform, low_hz=low_hz, high_hz=high_hz, order=self.band_order, rate_hz=self.rate_hz
+            )
+        return _over(waveform, jnp.sqrt(jnp.mean(jnp.square(waveform), axis=-1, keepdims=True)))
+
+    def n_frames(self, n_samples: int) -> int:
+        """Frames of a waveform of n samples."""
+        return spectral.n_frames(n_samples, self.hop_samples)
+
+    @property
+    @abstractmethod
+    def n_coefficients(self) -> int:
+        """Size of the last axis of the features."""
+
+    @abstractmethod
+    def _coefficients(
+        self, log_mel: Float32[Array, "*batch frames bands"]
+    ) -> Float32[Array, "*batch frames coefficients"]: ...
+
+    def augment(self, key: Key[Array, ""], waveform: Float32[Array, "batch time"]) -> Float32[Array, "batch time"]:
+        """What training does to waveforms before the features are taken; here nothing. The same key, the same result."""
+        return waveform
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name and settings in JSON types; `frontend_from_dict` reads them back."""
+        return {"name": self.name} | _listed(asdict(self))
+
+    def _filterbank(self):  # type: ignore[no-untyped-def]
+        return spectral.mel_filterbank(
+            rate_hz=self.rate_hz,
+            n_fft=self.n_fft,
+            n_mels=self.n_mels,
+            f_min_hz=self.f_min_hz,
+            f_max_hz=self.f_max_hz,
+        )
+
+    def _log_mel(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch frames bands"]:
+        # A window that sums to one, so that decibels do not depend on n_fft.
+        power = spectral.power_spectrogram(
+            waveform / float(spectral.hann(self.n_fft).sum()), n_fft=self.n_fft, hop_samples=self.hop_samples
+        )
+        return spectral.power_to_db(spectral.mel_power(power, self._filterbank()), floor_db=self.floor_db)
+
+
+FRONTENDS: dict[str, type[FrontEnd]] = {}
+"""Front ends by name; `@register` adds one."""
+
+F = TypeVar("F", bound=FrontEnd)
+
+
+def register(frontend: type[F]) -> type[F]:
+    """Make a front end known by its `name`."""
+    if frontend.name in FRONTENDS:
+        raise ValueError(f"there already is a front end named {frontend.name!r}")
+    FRONTENDS[frontend.name] = frontend
+    return frontend
+
+
+@register
+@dataclass(frozen=True)
+class LogMel(FrontEnd):
+    """Mel bands in decibels: an image for a 2-D network.
+
+    Attributes:
+        n_mels: mel bands; 40 are 42 Hz wide below 1 kHz, which tells wheezes apart. The original project's 20 do not.
+        n_fft: samples; 1024 are 64 ms, short enough to show a coarse crackle.
+    """
+
+    name: ClassVar[str] = "logmel"
+    network: ClassVar[str] = "cnn2d"
+
+    @property
+    def n_coefficients(self) -> int:
+        return self.n_mels
+
+    def _coefficients(
+        self, log_mel: Float32[Array, "*batch frames bands"]
+    ) -> Float32[Array, "*batch frames coefficients"]:
+        return log_mel
+
+
+@register
+@dataclass(frozen=True)
+class Mfcc(FrontEnd):
+    """Mel-frequency cepstral coefficients: the spectrum's envelope in few numbers, for a 2-D network.
+
+    Attributes:
+        n_mfcc: coefficients kept, the zeroth (the level of the frame) among them; the original project's 20.
+        n_mels: mel bands they are taken from.
+    """
+
+    name: ClassVar[str] = "mfcc"
+    network: ClassVar[str] = "cnn2d"
+
+    n_mfcc: int = 20
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.n_mfcc <= self.n_mels:
+            raise InvalidFrontend(
+                f"front end {self.name!r}: n_mfcc is {self.n_mfcc}; there are between 1 and n_mels = {self.n_mels} of them"
+            )
+
+    @property
+    def n_coefficients(self) -> int:
+        return self.n_mfcc
+
+    def _coefficients(
+        self, log_mel: Float32[Array, "*batch frames bands"]
+    ) -> Float32[Array, "*batch frames coefficients"]:
+        return spectral.cepstrum(log_mel, self.n_mfcc)
+
+
+@register
+@dataclass(frozen=True)
+class AugmentedMfcc(Mfcc):
+    """A sequence of many MFCC for a 1-D network, trained on waveforms with noise, pitch shift and time stretch.
+
+    Serving changes nothing about the sound: only training calls `augment`.
+
+    Attributes:
+        n_mfcc: coefficients; the original project's 52, here over time instead of averaged over it.
+        n_mels: mel bands; 64 > 52, so that the last coefficients still say something of their own.
+        n_fft: samples; 2048 (128 ms) resolve 64 bands up to 1800 Hz.
+        augmentation: how far and how often training waveforms are changed; see AugmentConfig.
+    """
+
+    name: ClassVar[str] = "augmented"
+    network: ClassVar[str] = "cnn1d"
+
+    n_fft: int = 2048
+    n_mels: int = 64
+    n_mfcc: int = 52
+    augmentation: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def augment(self, key: Key[Array, ""], waveform: Float32[Array, "batch time"]) -> Float32[Array, "batch time"]:
+        drawn = augment.draw(key, self.augmentation, waveform.shape[0])
+        return augment.apply(self.augmentation, drawn, waveform)
+
+
+def frontend_named(name: str) -> type[FrontEnd]:
+    """The front end class of that name.
+
+    Raises:
+        UnknownFrontend: with the nearest name.
+    """
+    if name in FRONTENDS:
+        return FRONTENDS[name]
+    raise UnknownFrontend(
+        f"there is no front end {name!r}; choose from {', '.join(FRONTENDS)}.{_nearest(name, FRONTENDS)}"
+    )
+
+
+def frontend_from_dict(settings: Mapping[str, Any]) -> FrontEnd:
+    """Inverse of `FrontEnd.to_dict`; settings that are missing take their defaults.
+
+    Raises:
+        UnknownFrontend: no such name.
+        InvalidFrontend: a setting that the front end does not have, or a value that makes no sense.
+    """
+    if "name" not in settings:
+        raise InvalidFrontend(f"a front end's settings need a 'name'; choose from {', '.join(FRONTENDS)}")
+    frontend = frontend_named(str(settings["name"]))
+    values = {key: value for key, value in settings.items() if key != "name"}
+    _check_names(values, frontend, f"front end {frontend.name!r}")
+    try:
+        if isinstance(values.get("augmentation"), Mapping):
+            _check_names(values["augmentation"], AugmentConfig, f"front end {frontend.name!r}, augmentation")
+            values["augmentation"] = AugmentConfig(**_tupled(values["augmentation"]))
+        return frontend(**_tupled(values))
+    except (TypeError, augment.AugmentError) as error:  # TypeError: a text where a number belongs
+        raise InvalidFrontend(f"front end {frontend.name!r}: a setting of the wrong kind: {error}") from error
+
+
+def _check_names(values: Mapping[str, Any], owner: type, where: str) -> None:
+    known = [f.name for f in fields(owner)]
+    for key in values:
+        if key not in known:
+            raise InvalidFrontend(f"{where} has no setting {key!r}; it has {', '.join(known)}.{_nearest(key, known)}")
+
+
+def _nearest(name: str, names: Any) -> str:
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _listed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Tuples → lists: what JSON makes of them, so that a dict read back from a file equals the one written."""
+    return {
+        k: list(v) if isinstance(v, tuple) else _listed(v) if isinstance(v, Mapping) else v for k, v in values.items()
+    }
+
+
+def _tupled(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
+def _over(waveform: Float32[Array, "*batch time"], level: Float32[Array, "*batch 1"]) -> Float32[Array, "*batch time"]:
+    """waveform / level, and zero where the level is zero."""
+    return waveform / jnp.where(level > 0, level, 1.0)
