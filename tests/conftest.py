@@ -1,0 +1,75 @@
+"""What every test shares. Settings come first: they must stand before jax, bentoml or mlflow is imported."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+# Processes that tests start inherit all of these.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["BENTOML_DO_NOT_TRACK"] = "True"
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["DO_NOT_TRACK"] = "true"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["MPLBACKEND"] = "Agg"
+
+_TESTS = Path(__file__).resolve().parent
+
+# No test reads or writes the user's model store, runs or caches.
+_HOME = Path(tempfile.mkdtemp(prefix="jaxresp-tests-"))
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+os.environ["BENTOML_HOME"] = str(_HOME / "bentoml")
+os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{_HOME / 'mlflow.db'}"
+os.environ["MPLCONFIGDIR"] = str(_HOME / "matplotlib")
+
+# Shapes and dtypes in jaxresp's annotations are checked at every call in this process. This must precede the first
+# import of jaxresp; a process that a test starts runs without it, as users do.
+from jaxtyping import install_import_hook  # noqa: E402
+
+install_import_hook("jaxresp", "beartype.beartype")
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+
+def _folder_named_by(variable: str, layout: str) -> Path:
+    value = os.environ.get(variable)
+    if not value:
+        pytest.skip(f"{variable} is not set: it names a folder of real recordings ({layout} layout, with icbhi/ in it)")
+    folder = Path(value)
+    if not (folder / "icbhi").is_dir():
+        pytest.fail(f"{variable}={value} holds no folder icbhi/; name the folder that holds it, or unset the variable")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """A folder with real recordings in icbhi/ (official layout), and perhaps in kauh/ and sprsound/."""
+    return _folder_named_by("JAXRESP_REAL_DATA", "official")
+
+
+@pytest.fixture(scope="session")
+def real_data_kaggle() -> Path:
+    """The same with icbhi/ in the Kaggle layout."""
+    return _folder_named_by("JAXRESP_REAL_DATA_KAGGLE", "kaggle")
+
+
+# Pure functions of our own. Flax's layers, Optax's losses and jax.random pass strict promotion too; Optax's adam does
+# not (it divides by an int32 step count), so tests that take an optimiser's step are left out.
+_STRICT = ("dsp/", "models/", "test_frontend")
+
+
+@pytest.fixture(autouse=True)
+def _strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In the tests named above, mixing dtypes without saying so is an error; `mixed_dtypes` exempts one."""
+    inside = request.path.relative_to(_TESTS).as_posix().startswith(_STRICT)
+    if inside and request.node.get_closest_marker("mixed_dtypes") is None:
+        with jax.numpy_dtype_promotion("strict"):
+            yield
+    else:
+        yield
