@@ -42,7 +42,9 @@ def window_starts(n_samples: int, rate_hz: int, config: WindowConfig) -> Int[np.
     return np.minimum(np.arange(count, dtype=np.int64) * step, n_samples - length)
 
 
-def cut_windows(samples: Shaped[np.ndarray, " time"], rate_hz: int, config: WindowConfig) -> Shaped[np.ndarray, "windows length"]:
+def cut_windows(
+    samples: Shaped[np.ndarray, " time"], rate_hz: int, config: WindowConfig
+) -> Shaped[np.ndarray, "windows length"]:
     """A recording → its windows, in the recording's own dtype.
 
     Raises:

@@ -1,0 +1,363 @@
+"""The released thing: a directory that training leaves and everything else loads. Needs no training framework.
+
+config.json       schema_version, name, task, front end, network, window, pooling, versions, seed
+weights.npz       network parameters, batch statistics, the standardisation of the features
+calibration.json  temperature, class bias, abstention
+card.md           model card
+provenance.json   SHA-256 of the files above, and of dataset, split, code and configuration; MLflow run
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float32, Int16
+
+import jaxresp
+from jaxresp import audio, models
+from jaxresp.calibration import Calibration
+from jaxresp.errors import JaxrespError
+from jaxresp.features import features_of
+from jaxresp.files import sha256, whole_directory
+from jaxresp.frontend import FrontEnd, frontend_from_dict, frontend_named
+from jaxresp.models import NetworkConfig, Weights, storage
+from jaxresp.pooling import pool
+from jaxresp.prediction import Prediction, WindowProbabilities
+from jaxresp.taxonomy import Task, task_named
+from jaxresp.train import Fit, Standardisation, standardise
+from jaxresp.window import WindowConfig, cut_windows, window_starts
+
+SCHEMA_VERSION = 1
+BUCKETS = (1, 4, 16)  # windows per compiled call: a short clip, 20 s, 80 s
+
+_FILES = ("config.json", "weights.npz", "calibration.json", "card.md")
+
+
+class ClassifierError(JaxrespError):
+    """A Classifier directory that cannot be used."""
+
+
+class ClassifierMissing(ClassifierError):
+    """No Classifier directory, or a file of it is gone."""
+
+
+class ClassifierAltered(ClassifierError):
+    """A file is not the one that training left."""
+
+
+class ClassifierTooNew(ClassifierError):
+    """Written by another schema than this program reads."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything about a Classifier but its arrays.
+
+    Attributes:
+        name: "<task>-<features>", such as "binary-mfcc".
+        task: the question.
+        frontend: waveform → features.
+        network: features → logits.
+        window: how a recording is cut.
+        seed: of the final fit.
+    """
+
+    name: str
+    task: Task
+    frontend: FrontEnd
+    network: NetworkConfig
+    window: WindowConfig = WindowConfig()
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        task = self.task
+        return {
+            "name": self.name,
+            "task": {
+                "name": task.name,
+                "unit": task.unit,
+                "classes": list(task.classes),
+                "label_of": dict(task.label_of),
+            },
+            "frontend": self.frontend.to_dict(),
+            "network": self.network.to_dict(),
+            "window": asdict(self.window),
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> Spec:
+        task = config["task"]
+        return cls(
+            name=config["name"],
+            task=Task(task["name"], task["unit"], tuple(task["classes"]), task["label_of"]),
+            frontend=frontend_from_dict(config["frontend"]),
+            network=NetworkConfig(**config["network"]),
+            window=WindowConfig(**config["window"]),
+            seed=config["seed"],
+        )
+
+
+class Classifier:
+    """Sound in, answer out. Make one with `Classifier.load`."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        graph: nnx.GraphDef,
+        weights: Weights,
+        standardisation: Standardisation,
+        *,
+        calibration: Calibration | None = None,
+        card: str = "",
+        provenance: Mapping[str, Any] | None = None,
+        version: str = "unsaved",
+    ):
+        self.spec, self.calibration, self.card, self.version = spec, calibration or Calibration(), card, version
+        self.provenance = dict(provenance or {})
+        self._graph, self._weights, self._standardisation = graph, weights, standardisation
+        self._traces = 0
+
+        def forward(
+            weights: Weights, by: Standardisation, samples: Int16[Array, "n time"], scale: Float32[Array, " n"]
+        ) -> Float32[Array, "n outputs"]:
+            self._traces += 1  # runs when traced, not when called
+            return models.apply(graph, weights, standardise(features_of(spec.frontend, samples, scale), by))
+
+        self._forward = jax.jit(forward)
+
+    @classmethod
+    def from_fit(cls, spec: Spec, fit: Fit, **details: Any) -> Classifier:
+        """What a training left in memory."""
+        graph, _ = models.create(spec.network, spec.frontend.n_coefficients, spec.task.n_outputs, seed=0)
+        return cls(spec, graph, fit.weights, fit.standardisation, **details)
+
+    name = property(lambda self: self.spec.name)
+    task = property(lambda self: self.spec.task)
+    frontend = property(lambda self: self.spec.frontend)
+    window = property(lambda self: self.spec.window)
+    classes = property(lambda self: self.spec.task.classes)
+
+    # Answering
+
+    def predict(
+        self, source: str | Path | bytes | BinaryIO | audio.Recording, *, name: str | None = None
+    ) -> Prediction:
+        """Any sound file, its bytes, or a Recording → the answer.
+
+        Raises:
+            AudioError: the sound cannot be used; says why.
+        """
+        recording = source if isinstance(source, audio.Recording) else self.decode(source, name=name)
+        samples, scale, start_s = self.cut(recording)
+        return self.answer(recording, self.logits(samples, scale), start_s)
+
+    def decode(self, source: str | Path | bytes | BinaryIO, name: str | None = None) -> audio.Recording:
+        """Read a sound onto the grid this Classifier was trained on."""
+        return audio.read_audio(source, rate_hz=self.frontend.rate_hz, name=name)
+
+    def cut(
+        self, recording: audio.Recording
+    ) -> tuple[Int16[np.ndarray, "windows time"], Float32[np.ndarray, " windows"], Float32[np.ndarray, " windows"]]:
+        """A recording → its windows, their scale, and where they begin in seconds."""
+        rate_hz = recording.rate_hz
+        samples = cut_windows(recording.samples, rate_hz, self.window)
+        starts = window_starts(recording.samples.size, rate_hz, self.window)
+        return samples, np.full(len(samples), recording.scale, np.float32), (starts / rate_hz).astype(np.float32)
+
+    def logits(
+        self, samples: Int16[np.ndarray, "windows time"], scale: Float32[np.ndarray, " windows"]
+    ) -> Float32[np.ndarray, "windows outputs"]:
+        """Windows, of one recording or of many, → logits. Safe to call from several threads."""
+        parts, largest = [], BUCKETS[-1]
+        for first in range(0, len(samples), largest):
+            some, its_scale = samples[first : first + largest], scale[first : first + largest]
+            bucket = next(size for size in BUCKETS if size >= len(some))
+            fill = ((0, bucket - len(some)), (0, 0))
+            padded, padded_scale = np.pad(some, fill), np.pad(its_scale, fill[0])
+            parts.append(
+                np.asarray(self._forward(self._weights, self._standardisation, padded, padded_scale))[: len(some)]
+            )
+        return np.concatenate(parts)
+
+    def answer(
+        self,
+        recording: audio.Recording,
+        logits: Float32[np.ndarray, "windows outputs"],
+        start_s: Float32[np.ndarray, " windows"],
+    ) -> Prediction:
+        """Window logits → the answer for the recording: pooled, calibrated, perhaps withheld."""
+        pooled = pool(logits, np.zeros(len(logits), np.int64), 1)
+        probability = self.calibration.probabilities(pooled)[0]
+        best = int(probability.argmax())
+        abstained = bool(probability[best] < self.calibration.abstain_below)
+        reason = f"no class is more probable than {self.calibration.abstain_below:.2f}" if abstained else None
+        each = np.asarray(models.probabilities(logits))
+        facts, length_s = recording.facts, self.window.length_s
+        return Prediction(
+            label=None if abstained else self.classes[best],
+            probabilities=self._by_class(probability),
+            abstained=abstained,
+            reason=reason,
+            windows=tuple(
+                WindowProbabilities(float(s), min(float(s) + length_s, facts.duration_s), self._by_class(p))
+                for s, p in zip(start_s, each, strict=True)
+            ),
+            audio=facts,
+            warnings=self._warnings(facts),
+            model={
+                "name": self.name,
+                "version": self.version,
+                "task": self.task.name,
+                "features": self.frontend.name,
+            },
+        )
+
+    def _by_class(self, probability: Float32[np.ndarray, " classes"]) -> dict[str, float]:
+        return {name: float(p) for name, p in zip(self.classes, probability, strict=True)}
+
+    def _warnings(self, facts: audio.AudioFacts) -> tuple[str, ...]:
+        found = []
+        if facts.duration_s < self.window.length_s:
+            found.append(
+                f"the recording lasts {facts.duration_s:.1f} s and was repeated to fill {self.window.length_s:g} s"
+            )
+        if facts.clipped_fraction > 0.001:
+            found.append(f"{facts.clipped_fraction:.1%} of the samples are clipped")
+        return tuple(found)
+
+    def warm_up(self) -> None:
+        """Compile every shape that `logits` can meet, so that nobody waits for it later."""
+        length = self.window.length_samples(self.frontend.rate_hz)
+        for bucket in BUCKETS:
+            self.logits(np.zeros((bucket, length), np.int16), np.ones(bucket, np.float32))
+
+    def trace_count(self) -> int:
+        """How often the network was traced so far; it does not rise after `warm_up`."""
+        return self._traces
+
+    # The directory
+
+    def save(self, directory: Path) -> str:
+        """Write the directory, whole or not at all. Returns the version: a hash of what it holds."""
+        arrays = {f"network/{k}": v for k, v in storage.to_arrays(self._weights).items()}
+        arrays |= {f"standardisation/{k}": np.asarray(v) for k, v in self._standardisation._asdict().items()}
+        versions = {"jaxresp": jaxresp.__version__, "jax": jax.__version__, "python": platform.python_version()}
+        config = {
+            "schema_version": SCHEMA_VERSION,
+            **self.spec.to_dict(),
+            "pooling": "mean_logit",
+            "versions": versions,
+        }
+        content = {
+            "config.json": _json(config),
+            "weights.npz": storage.pack(arrays),
+            "calibration.json": _json(self.calibration.to_dict()),
+            "card.md": self.card.encode(),
+        }
+        hashes = {name: sha256(data) for name, data in content.items()}
+        with whole_directory(directory) as partial:
+            for name, data in content.items():
+                (partial / name).write_bytes(data)
+            (partial / "provenance.json").write_bytes(_json({**self.provenance, "files": hashes}))
+        return _version(hashes)
+
+    @classmethod
+    def load(cls, directory: Path) -> Classifier:
+        """Read a directory and verify every file by its hash.
+
+        Raises:
+            ClassifierMissing: the directory or a file of it is not there.
+            ClassifierAltered: a file differs from what training left.
+            ClassifierTooNew: another schema version.
+        """
+        directory = Path(directory)
+        content = {name: _read(directory, name) for name in (*_FILES, "provenance.json")}
+        provenance = _parsed(directory, "provenance.json", content["provenance.json"])
+        hashes = provenance.pop("files", {})
+        for name in _FILES:
+            if hashes.get(name) != sha256(content[name]):
+                raise ClassifierAltered(
+                    f"{directory / name} is not the file that training left (its SHA-256 differs from provenance.json); "
+                    "restore the directory from where it was released, or train again"
+                )
+        config = _parsed(directory, "config.json", content["config.json"])
+        if config["schema_version"] != SCHEMA_VERSION:
+            raise ClassifierTooNew(
+                f"{directory} has schema version {config['schema_version']}; this jaxresp {jaxresp.__version__} reads "
+                f"version {SCHEMA_VERSION}: install the version that wrote it, or train again"
+            )
+        spec = Spec.from_dict(config)
+        arrays = storage.unpack(content["weights.npz"])
+        network = {k.removeprefix("network/"): v for k, v in arrays.items() if k.startswith("network/")}
+        graph, weights = storage.from_arrays(network, spec.network, spec.frontend.n_coefficients, spec.task.n_outputs)
+        stored = _parsed(directory, "calibration.json", content["calibration.json"])
+        return cls(
+            spec,
+            graph,
+            weights,
+            Standardisation(arrays["standardisation/mean"], arrays["standardisation/std"]),
+            calibration=Calibration(**{**stored, "class_bias": tuple(stored["class_bias"])}),
+            card=content["card.md"].decode(),
+            provenance=provenance,
+            version=_version(hashes),
+        )
+
+
+def classifier_name(task: Task, frontend: FrontEnd) -> str:
+    return f"{task.name}-{frontend.name}"
+
+
+def untrained(name: str, seed: int = 0) -> Classifier:
+    """A Classifier with random weights under one of the six names: it answers, and knows nothing.
+
+    For trying out what stands around a Classifier. Its card says so.
+    """
+    task_name, _, frontend_name = name.rpartition("-")
+    task, frontend = task_named(task_name), frontend_named(frontend_name)()
+    network = NetworkConfig(frontend.network, filters=4, dense=8)
+    graph, weights = models.create(network, frontend.n_coefficients, task.n_outputs, seed)
+    size = frontend.n_coefficients
+    return Classifier(
+        replace(Spec(name, task, frontend, network), seed=seed),
+        graph,
+        weights,
+        Standardisation(np.zeros(size, np.float32), np.full(size, 10.0, np.float32)),
+        card=f"# {name}\n\nRandom weights: this Classifier was never trained and knows nothing.\n",
+    )
+
+
+def _json(data: Mapping[str, Any]) -> bytes:
+    return (json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def _version(hashes: Mapping[str, str]) -> str:
+    return sha256(_json(dict(hashes)))[:12]
+
+
+def _read(directory: Path, name: str) -> bytes:
+    try:
+        return (directory / name).read_bytes()
+    except OSError as error:
+        raise ClassifierMissing(
+            f"{directory} is no Classifier directory: {name} cannot be read ({error.strerror}); "
+            "`jaxresp run` or `jaxresp train` makes one"
+        ) from error
+
+
+def _parsed(directory: Path, name: str, data: bytes) -> dict[str, Any]:
+    try:
+        parsed = json.loads(data)
+    except ValueError as error:
+        raise ClassifierAltered(f"{directory / name} is not JSON: {error}; restore it or train again") from error
+    if not isinstance(parsed, dict):
+        raise ClassifierAltered(f"{directory / name} does not hold a JSON object; restore it or train again")
+    return parsed

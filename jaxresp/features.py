@@ -1,0 +1,91 @@
+"""A corpus → the features of all its windows, computed once and shared by every fold, trial and task.
+
+Feature rows carry no label and no fitted statistic, so computing them before splitting leaks nothing. Augmented
+variants of a window are rows of the same recording: a fold that holds the recording out holds its variants out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float32, Int16, Int32
+
+from typing import Any as Corpus
+from jaxresp.frontend import FrontEnd
+from jaxresp.window import WindowConfig
+
+_CHUNK = 32  # windows computed at once: one compiled shape, bounded memory
+
+
+@dataclass(frozen=True)
+class FeatureBank:
+    """Features of every window.
+
+    Attributes:
+        features: [windows, variants, frames, coefficients]; variant 0 is the clean window, the others are augmented.
+        recording: the corpus row each window was cut from.
+        n_recordings: recordings of the corpus.
+    """
+
+    features: Float32[np.ndarray, "windows variants frames coefficients"]
+    recording: Int32[np.ndarray, " windows"]
+    n_recordings: int
+
+    @property
+    def clean(self) -> Float32[np.ndarray, "windows frames coefficients"]:
+        return self.features[:, 0]
+
+    def windows_of(self, recordings: np.ndarray) -> np.ndarray:
+        """Rows of the windows that these recordings were cut into."""
+        return np.flatnonzero(np.isin(self.recording, recordings))
+
+
+def features_of(
+    frontend: FrontEnd, samples: Int16[Array, "batch time"], scale: Float32[Array, " batch"]
+) -> Float32[Array, "batch frames coefficients"]:
+    """Stored windows → features. Training, evaluation and serving all come through here."""
+    return frontend(samples.astype(jnp.float32) * scale[:, None])
+
+
+def build_bank(
+    corpus: Corpus,
+    frontend: FrontEnd,
+    window: WindowConfig,
+    *,
+    variants: int = 0,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> FeatureBank:
+    """Compute all features, and `variants` augmented versions of each window where the front end augments.
+
+    Args:
+        corpus: recordings on the front end's grid.
+        frontend: what to compute.
+        window: how recordings are cut.
+        variants: augmented versions per window, beside the clean one; 0 for front ends without augmentation.
+        seed: of the augmentation; window w, variant v depend on (seed, w, v) alone.
+        progress: called with windows done and their total.
+    """
+    windows = corpus.windows(window)
+    total = windows.samples.shape[0]
+    shape = (total, 1 + variants, frontend.n_frames(windows.samples.shape[1]), frontend.n_coefficients)
+    features = np.empty(shape, np.float32)
+    clean = jax.jit(lambda samples, scale: features_of(frontend, samples, scale))
+    augmented = jax.jit(
+        lambda samples, scale, key: frontend(frontend.augment(key, samples.astype(jnp.float32) * scale[:, None]))
+    )
+    key = jax.random.key(seed)
+    for start in range(0, total, _CHUNK):
+        rows = np.arange(start, start + _CHUNK) % total  # the last chunk is filled up with rows from the start
+        kept = min(_CHUNK, total - start)
+        samples, scale = windows.samples[rows], windows.scale[rows]
+        features[start : start + kept, 0] = np.asarray(clean(samples, scale))[:kept]
+        for v in range(1, variants + 1):
+            drawn = jax.random.fold_in(jax.random.fold_in(key, v), start)
+            features[start : start + kept, v] = np.asarray(augmented(samples, scale, drawn))[:kept]
+        progress(min(start + _CHUNK, total), total)
+    return FeatureBank(features, windows.recording, len(corpus))

@@ -1,0 +1,110 @@
+"""The networks: features [batch, frames, coefficients] → logits [batch, outputs].
+
+A network is an `nnx.Module` built as `Network(n_coefficients, n_outputs, filters=…, dense=…, rngs=…)` and called as
+`network(features, key=None, dropout_rate=0.0)`; a key means training. Register one more with `register_network`.
+Training and serving hold it in functional form: a static graph and a `State` of arrays.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from jaxresp.errors import JaxrespError
+from jaxresp.models.cnn1d import Cnn1d
+from jaxresp.models.cnn2d import Cnn2d
+
+NETWORKS: dict[str, Callable[..., nnx.Module]] = {"cnn1d": Cnn1d, "cnn2d": Cnn2d}
+
+
+class UnknownNetwork(JaxrespError):
+    """No network has this name."""
+
+
+def register_network(name: str, build: Callable[..., nnx.Module]) -> None:
+    """Make a network of your own known under a name, so that configurations and Classifiers can say it."""
+    if NETWORKS.get(name, build) is not build:
+        raise ValueError(f"a network named {name!r} exists already; choose another name")
+    NETWORKS[name] = build
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Which network, and how wide.
+
+    Attributes:
+        name: a key of NETWORKS.
+        filters: filters of the first block; the next two have twice and four times as many.
+        dense: units of the dense layer.
+    """
+
+    name: str
+    filters: int = 16
+    dense: int = 128
+
+    def __post_init__(self) -> None:
+        if self.name not in NETWORKS:
+            near = difflib.get_close_matches(self.name, NETWORKS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise UnknownNetwork(f"there is no network {self.name!r}; choose from {', '.join(NETWORKS)}.{hint}")
+        if self.filters < 1 or self.dense < 1:
+            raise ValueError(f"filters and dense must be positive, got {self.filters} and {self.dense}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Weights:
+    """All arrays of one network: trained parameters, and the running statistics of its normalisation layers."""
+
+    params: nnx.State
+    batch_stats: nnx.State
+
+
+def create(config: NetworkConfig, n_coefficients: int, n_outputs: int, seed: int) -> tuple[nnx.GraphDef, Weights]:
+    """A freshly initialised network in functional form."""
+    network = NETWORKS[config.name](
+        n_coefficients, n_outputs, filters=config.filters, dense=config.dense, rngs=nnx.Rngs(seed)
+    )
+    graph, params, batch_stats = nnx.split(network, nnx.Param, nnx.BatchStat)
+    return graph, Weights(params, batch_stats)
+
+
+def apply(
+    graph: nnx.GraphDef, weights: Weights, features: Float[Array, "batch frames coefficients"]
+) -> Float[Array, "batch outputs"]:
+    """Features → logits as served: running statistics, no dropout."""
+    return nnx.merge(graph, weights.params, weights.batch_stats, copy=True)(features)
+
+
+def apply_training(
+    graph: nnx.GraphDef,
+    weights: Weights,
+    features: Float[Array, "batch frames coefficients"],
+    *,
+    key: PRNGKeyArray,
+    dropout_rate: Float[Array, ""] | float,
+) -> tuple[Float[Array, "batch outputs"], nnx.State]:
+    """Features → logits as trained, and the updated running statistics."""
+    network = nnx.merge(graph, weights.params, weights.batch_stats, copy=True)
+    logits = network(features, key=key, dropout_rate=dropout_rate)
+    return logits, nnx.state(network, nnx.BatchStat)
+
+
+def probabilities(logits: Float[Array, "*units outputs"]) -> Float[Array, "*units classes"]:
+    """Logits → probabilities of every class: sigmoid of a single logit (second class), else softmax.
+
+    Both classes are always spelt out, so that an argmax over the last axis means what it says.
+    """
+    if logits.shape[-1] == 1:
+        logits = jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
+    return jax.nn.softmax(logits, axis=-1)
