@@ -14,9 +14,9 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from io import BytesIO
+from io import BytesIO, FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import soundfile
@@ -32,7 +32,7 @@ _BLOCK_FRAMES = 1 << 16  # frames decoded at a time: memory does not grow with w
 _SILENT_PEAK = 1e-7  # -140 dBFS: below a 24-bit converter's last bit, so nothing was connected
 _ABSURD_PEAK = 1e6  # 120 dB above full scale: no float file means that
 _UNKNOWN_BYTES = 0x7FFF_0000  # streaming writers put a size from here up to 2^32 - 1 for "not known yet"
-_UNKNOWN_FRAMES = 1 << 62  # what libsndfile makes of a FLAC stream without a length; soundfile cannot read it
+_UNKNOWN_FRAMES = 1 << 62  # libsndfile's count for a FLAC stream that does not say how long it is
 _TRUNCATION_BYTES = 1024  # fewer missing bytes than this are padding mistakes, not lost sound
 _SPECTRUM_FFT = 4096
 _BANDWIDTH_DROP_DB = 60.0
@@ -145,8 +145,15 @@ class Recording:
         return self.samples.astype(np.float32) * np.float32(self.scale)
 
 
+@runtime_checkable
+class BinaryFile(Protocol):
+    """Anything open for reading bytes: a file, an upload, a BytesIO."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
 def read_audio(
-    source: str | Path | bytes | BinaryIO,
+    source: str | Path | bytes | BinaryFile,
     *,
     rate_hz: int = RATE_HZ,
     limits: AudioLimits = DEFAULT_LIMITS,
@@ -165,7 +172,7 @@ def read_audio(
             each names the sound and says what to do.
     """
     with contextlib.ExitStack() as stack:
-        stream: BinaryIO
+        stream: BytesIO | FileIO
         if isinstance(source, str | Path):
             name = name or Path(source).name
             try:
@@ -201,7 +208,18 @@ def from_samples(
     return _record(blocks, native_rate_hz, frames.shape[1], subtype, rate_hz, limits, name)
 
 
-def _decode(stream: BinaryIO, rate_hz: int, limits: AudioLimits, name: str) -> Recording:
+class _ForwardOnly(soundfile.SoundFile):
+    """A SoundFile that is read from front to end.
+
+    soundfile seeks to where it already is after every block. That breaks an MP3 (the decoder starts anew, with a click)
+    and fails on a FLAC stream that does not say how long it is.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _decode(stream: BytesIO | FileIO, rate_hz: int, limits: AudioLimits, name: str) -> Recording:
     head = stream.read(4)
     stream.seek(0)
     if not head:
@@ -211,7 +229,7 @@ def _decode(stream: BinaryIO, rate_hz: int, limits: AudioLimits, name: str) -> R
     may_be_mpeg = head not in (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff", b"riff")
     with _quiet_mpg123() if may_be_mpeg else contextlib.nullcontext():
         try:
-            with soundfile.SoundFile(source, closefd=False) as file:
+            with _ForwardOnly(source, closefd=False) as file:
                 _check_header(file.frames, file.samplerate, file.channels, limits, name)
                 _check_whole(file.extra_info, name)
                 blocks = _blocks(file, limits, name)
@@ -239,9 +257,7 @@ def _check_header(n_frames: int, rate_hz: int, channels: int, limits: AudioLimit
             f"{name}: {n_frames / rate_hz:.3f} s long; at least {limits.min_duration_s:g} s are needed, "
             "so record a whole breath"
         )
-    if n_frames >= _UNKNOWN_FRAMES:
-        raise UnreadableAudio(f"{name}: its header does not say how long it is (a stream); export it again as a file")
-    if n_frames > limits.max_duration_s * rate_hz:
+    if _UNKNOWN_FRAMES > n_frames > limits.max_duration_s * rate_hz:
         raise AudioTooLong(_too_long(f"{n_frames / rate_hz:.0f} s long by its header", limits, name))
 
 
@@ -257,9 +273,7 @@ def _check_whole(libsndfile_log: str, name: str) -> None:
         raise UnreadableAudio(f"{name}: truncated: it ends before its header says; copy or upload it again, whole")
 
 
-def _blocks(
-    file: soundfile.SoundFile, limits: AudioLimits, name: str
-) -> Iterator[Float32[np.ndarray, "frames channels"]]:
+def _blocks(file: _ForwardOnly, limits: AudioLimits, name: str) -> Iterator[Float32[np.ndarray, "frames channels"]]:
     """Decode block by block; stop at the limit whatever the header said, and complain about a short file."""
     total, most = 0, math.floor(limits.max_duration_s * file.samplerate)
     while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
@@ -267,7 +281,9 @@ def _blocks(
         if total > most:
             raise AudioTooLong(_too_long(f"more than {limits.max_duration_s:g} s long", limits, name))
         yield block
-    if total < 0.98 * file.frames:  # compressed formats estimate their length to within a frame or two
+    if (
+        total < 0.98 * file.frames < _UNKNOWN_FRAMES
+    ):  # compressed formats estimate their length to within a frame or two
         raise UnreadableAudio(
             f"{name}: truncated or damaged: {total / file.samplerate:.2f} s could be decoded of "
             f"{file.frames / file.samplerate:.2f} s; copy or upload it again, whole"
@@ -340,7 +356,7 @@ class _Meter:
     @property
     def is_silent(self) -> bool:
         # A constant in every channel, or channels that cancel to rounding errors: either leaves a constant mean.
-        rounding = 1e-4 * (self._high - self._low).max()
+        rounding = 1e-4 * float(np.max(self._high - self._low))
         return bool(self._mono_high - self._mono_low <= max(_SILENT_PEAK, rounding))
 
     def facts(self, subtype: str) -> AudioFacts:
@@ -363,7 +379,7 @@ class _Meter:
         width = max(1, round(50.0 / bin_hz))
         first = math.ceil(20.0 / bin_hz)
         bands = self._power[first : first + (len(self._power) - first) // width * width].reshape(-1, width).mean(axis=1)
-        heard = np.flatnonzero(bands > bands.max() * 10 ** (-_BANDWIDTH_DROP_DB / 10))
+        heard = np.flatnonzero(bands > np.max(bands) * 10 ** (-_BANDWIDTH_DROP_DB / 10))
         return float(min((first + (heard[-1] + 1) * width) * bin_hz, self.rate_hz / 2)) if heard.size else 0.0
 
 

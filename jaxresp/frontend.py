@@ -123,7 +123,10 @@ class FrontEnd(ABC):
     ) -> Float32[Array, "*batch frames coefficients"]: ...
 
     def augment(self, key: Key[Array, ""], waveform: Float32[Array, "batch time"]) -> Float32[Array, "batch time"]:
-        """What training does to waveforms before the features are taken; here nothing. The same key, the same result."""
+        """What training does to waveforms before the features are taken; here nothing.
+
+        The same key gives the same result.
+        """
         return waveform
 
     def to_dict(self) -> dict[str, Any]:
@@ -203,7 +206,7 @@ class Mfcc(FrontEnd):
         super().__post_init__()
         if not 1 <= self.n_mfcc <= self.n_mels:
             raise InvalidFrontend(
-                f"front end {self.name!r}: n_mfcc is {self.n_mfcc}; there are between 1 and n_mels = {self.n_mels} of them"
+                f"front end {self.name!r}: n_mfcc is {self.n_mfcc}; it lies between 1 and n_mels = {self.n_mels}"
             )
 
     @property
