@@ -32,7 +32,7 @@ from jaxresp.models import NetworkConfig, Weights, storage
 from jaxresp.pooling import pool
 from jaxresp.prediction import Prediction, WindowProbabilities
 from jaxresp.taxonomy import Task, task_named
-from jaxresp.train import Fit, Standardisation, standardise
+from jaxresp.train import Fit, Standardisation, from_arrays, standardise, to_arrays
 from jaxresp.window import WindowConfig, cut_windows, window_starts
 
 SCHEMA_VERSION = 1
@@ -130,7 +130,9 @@ class Classifier:
             weights: Weights, by: Standardisation, samples: Int16[Array, "n time"], scale: Float32[Array, " n"]
         ) -> Float32[Array, "n outputs"]:
             self._traces += 1  # runs when traced, not when called
-            return models.apply(graph, weights, standardise(features_of(spec.frontend, samples, scale), by))
+            return models.apply(
+                graph, weights, jax.numpy.asarray(standardise(features_of(spec.frontend, samples, scale), by))
+            )
 
         self._forward = jax.jit(forward)
 
@@ -248,8 +250,7 @@ class Classifier:
 
     def save(self, directory: Path) -> str:
         """Write the directory, whole or not at all. Returns the version: a hash of what it holds."""
-        arrays = {f"network/{k}": v for k, v in storage.to_arrays(self._weights).items()}
-        arrays |= {f"standardisation/{k}": np.asarray(v) for k, v in self._standardisation._asdict().items()}
+        arrays = to_arrays(self._weights, self._standardisation)
         versions = {"jaxresp": jaxresp.__version__, "jax": jax.__version__, "python": platform.python_version()}
         config = {
             "schema_version": SCHEMA_VERSION,
@@ -297,14 +298,13 @@ class Classifier:
             )
         spec = Spec.from_dict(config)
         arrays = storage.unpack(content["weights.npz"])
-        network = {k.removeprefix("network/"): v for k, v in arrays.items() if k.startswith("network/")}
-        graph, weights = storage.from_arrays(network, spec.network, spec.frontend.n_coefficients, spec.task.n_outputs)
+        graph, weights, by = from_arrays(arrays, spec.network, spec.frontend.n_coefficients, spec.task.n_outputs)
         stored = _parsed(directory, "calibration.json", content["calibration.json"])
         return cls(
             spec,
             graph,
             weights,
-            Standardisation(arrays["standardisation/mean"], arrays["standardisation/std"]),
+            by,
             calibration=Calibration(**{**stored, "class_bias": tuple(stored["class_bias"])}),
             card=content["card.md"].decode(),
             provenance=provenance,

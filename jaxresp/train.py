@@ -7,7 +7,7 @@ fifteen times slower than outside it; dispatch is asynchronous, and nothing is r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, get_args
@@ -24,7 +24,7 @@ from jaxresp.balance import Balance, class_weights, smote
 from jaxresp.errors import JaxrespError
 from jaxresp.evaluate.metrics import macro_log_loss
 from jaxresp.features import FeatureBank
-from jaxresp.models import NetworkConfig, Weights
+from jaxresp.models import NetworkConfig, Weights, storage
 from jaxresp.pooling import pool
 from jaxresp.taxonomy import Task
 
@@ -99,6 +99,27 @@ class Fit:
     history: tuple[dict[str, float], ...] = field(default=(), compare=False)
 
 
+def to_arrays(weights: Weights, by: Standardisation) -> dict[str, np.ndarray]:
+    """What a fitted network is made of, by name."""
+    return storage.to_arrays(weights) | {"standardisation/mean": by.mean, "standardisation/std": by.std}
+
+
+def from_arrays(
+    arrays: Mapping[str, np.ndarray], network: NetworkConfig, n_coefficients: int, n_outputs: int
+) -> tuple[nnx.GraphDef, Weights, Standardisation]:
+    """Inverse of `to_arrays`, given the architecture.
+
+    Raises:
+        WeightsMismatch: arrays that do not fit it.
+    """
+    own = dict(arrays)
+    try:
+        by = Standardisation(own.pop("standardisation/mean"), own.pop("standardisation/std"))
+    except KeyError as error:
+        raise storage.WeightsMismatch(f"the stored arrays lack {error}") from error
+    return *storage.from_arrays(own, network, n_coefficients, n_outputs), by
+
+
 class _State(NamedTuple):
     weights: Weights
     optimiser: optax.OptState
@@ -113,8 +134,9 @@ def fit_standardisation(features: Float32[np.ndarray, "n frames coefficients"]) 
 
 
 def standardise(
-    features: Float[Array, "*n frames coefficients"], by: Standardisation
-) -> Float[Array, "*n frames coefficients"]:
+    features: Float[Array | np.ndarray, "*n frames coefficients"], by: Standardisation
+) -> Float[Array | np.ndarray, "*n frames coefficients"]:
+    """Features in units of the training rows' standard deviation, around their mean."""
     return (features - by.mean) / by.std
 
 
@@ -123,7 +145,7 @@ def window_logits(
     graph: nnx.GraphDef, weights: Weights, by: Standardisation, features: Float32[Array, "n frames coefficients"]
 ) -> Float32[Array, "n outputs"]:
     """Features → logits as served."""
-    return models.apply(graph, weights, standardise(features, by))
+    return models.apply(graph, weights, jnp.asarray(standardise(features, by)))
 
 
 @partial(jax.jit, static_argnames="graph", donate_argnames="state")
@@ -261,7 +283,7 @@ class _Sampler:
         by: Standardisation,
     ):
         self.batch_size, self.seed = config.batch_size, config.seed
-        x = standardise(bank.features[rows], by)
+        x = np.asarray(standardise(bank.features[rows], by))
         y = labels[bank.recording[rows]]
         self.weights = np.ones(len(task.classes), np.float32)
         if config.balance == "class_weights":

@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -100,11 +101,11 @@ def apply_training(
     return logits, nnx.state(network, nnx.BatchStat)
 
 
-def probabilities(logits: Float[Array, "*units outputs"]) -> Float[Array, "*units classes"]:
+def probabilities(logits: Float[Array | np.ndarray, "*units outputs"]) -> Float[Array, "*units classes"]:
     """Logits → probabilities of every class: sigmoid of a single logit (second class), else softmax.
 
     Both classes are always spelt out, so that an argmax over the last axis means what it says.
     """
     if logits.shape[-1] == 1:
         logits = jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
-    return jax.nn.softmax(logits, axis=-1)
+    return jax.nn.softmax(jnp.asarray(logits), axis=-1)
