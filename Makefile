@@ -8,6 +8,7 @@ PYTHON ?=
 ARGS ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 CHECKED := jaxresp bento datasets tests experiments scripts
 UV_VERSION := 0.13.*
@@ -27,12 +28,14 @@ CHOOSE = for candidate in $(or $(PYTHON),python3.13 python3.12 python3.11 python
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# Done once, and again when the lock or the project file has changed.
+# Done once, and again when the lock or the project file has changed. The lock is complete, so nothing is resolved here
+# (pip check says whether that is true), and modules are compiled when first imported: half the time of a plain install.
 $(READY): requirements.txt pyproject.toml
 	@test -x $(BIN)/python || { python=$$($(CHOOSE)) && "$$python" -m venv $(VENV); }
-	@echo "setting up $(VENV) with $$($(BIN)/python --version): two to three minutes, once"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@echo "setting up $(VENV) with $$($(BIN)/python --version): a minute or two, once"
+	@$(PIP) install --require-hashes --no-deps --no-compile -r requirements.txt
+	@$(PIP) install --no-build-isolation --no-deps -e .
+	@$(PIP) check
 	@touch $@
 
 setup: $(READY)  ## the environment in .venv, from the hashed lock
@@ -65,7 +68,7 @@ build: $(READY)  ## the sdist and the wheel, in dist/
 UV_COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --no-emit-index-url --no-header --python-version 3.11 $(UPGRADE)
 lock:  ## requirements.txt and bento/requirements.txt from pyproject.toml
 	@test -x .venv-lock/bin/uv || { python=$$($(CHOOSE)) && "$$python" -m venv .venv-lock; }
-	@.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check 'uv==$(UV_VERSION)'
+	@.venv-lock/bin/python -m pip --quiet --disable-pip-version-check install 'uv==$(UV_VERSION)'
 	$(UV_COMPILE) --generate-hashes --extra dev pyproject.toml -o requirements.txt
 	$(UV_COMPILE) --no-annotate --extra serve -c requirements.txt pyproject.toml -o bento/requirements.txt
 
