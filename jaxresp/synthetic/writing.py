@@ -74,6 +74,9 @@ def _write(root: Path, config: SyntheticConfig, layout: Layout) -> None:
             (audio / f"{name}.txt").write_text(
                 "".join(f"{c.start_s:g}\t{c.end_s:g}\t{c.crackle:d}\t{c.wheeze:d}\n" for c in cycles)
             )
+    (root / "MADE_UP.txt").write_text(
+        "Made up by jaxresp. No patient was recorded; results on it say nothing about patients.\n"
+    )
     (meta / "filename_format.txt").write_text(_FILENAME_FORMAT)
     demographics = "ICBHI_Challenge_demographic_information.txt" if official else "demographic_info.txt"
     (root / demographics).write_text(

@@ -1,0 +1,359 @@
+"""An ICBHI 2017 folder as its publishers, or Kaggle, lay it out → what every recording is, or every fault it has.
+
+Reads text only; sound is left to whoever iterates. Knows nothing of TFDS.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from jaxresp.corpus import DatasetError
+from jaxresp.taxonomy import DIAGNOSES
+
+COMPLETE_RECORDINGS, COMPLETE_PATIENTS = 920, 126
+
+DIAGNOSIS_FILES = ("ICBHI_Challenge_diagnosis.txt", "patient_diagnosis.csv")
+DEMOGRAPHIC_FILES = ("ICBHI_Challenge_demographic_information.txt", "demographic_info.txt")
+SPLIT_FILES = ("ICBHI_challenge_train_test.txt",)
+MADE_UP_FILE = "MADE_UP.txt"
+
+_RECORDING_NAME = re.compile(r"(\d{3})_(\w+?)_(Tc|[APL][lr])_(sc|mc)_([A-Za-z0-9]+)")
+_END_TOLERANCE_S = 0.05  # annotations are rounded to a millisecond; one that ends later than this is another file's
+_LISTED_FAULTS = 40
+
+
+@dataclass(frozen=True)
+class Cycles:
+    """The annotated respiratory cycles of a recording."""
+
+    start_s: Float32[np.ndarray, " cycles"]
+    end_s: Float32[np.ndarray, " cycles"]
+    crackle: Bool[np.ndarray, " cycles"]
+    wheeze: Bool[np.ndarray, " cycles"]
+
+
+@dataclass(frozen=True)
+class Demographics:
+    """What is known of a patient; NaN and "" where it is not.
+
+    ICBHI gives the BMI of adults, weight and height of children.
+    """
+
+    age_years: float = math.nan
+    sex: str = ""
+    bmi: float = math.nan
+    weight_kg: float = math.nan
+    height_cm: float = math.nan
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recording: its files and everything the folder says about it.
+
+    Attributes:
+        name: the file name without its ending, unique in a folder.
+        patient, index, location, mode, stethoscope: the five parts of the name.
+        wav: the sound.
+        diagnosis: the patient's, in ICBHI's spelling.
+        demographics: the patient's.
+        official_split: "train", "test" or "" where the folder has no train/test file.
+        cycles: the annotation.
+        sha256: of the bytes of sound and annotation.
+    """
+
+    name: str
+    patient: str
+    index: str
+    location: str
+    mode: str
+    stethoscope: str
+    wav: Path
+    diagnosis: str
+    demographics: Demographics
+    official_split: str
+    cycles: Cycles
+    sha256: str
+
+
+@dataclass(frozen=True)
+class IcbhiFolder:
+    """A folder without faults, recordings in order of their names.
+
+    Attributes:
+        entries: the recordings.
+        partial: fewer than the 920 recordings of 126 patients that were published.
+        made_up: written by jaxresp.synthetic.
+    """
+
+    entries: tuple[Entry, ...]
+    partial: bool
+    made_up: bool
+
+
+@dataclass
+class Faults:
+    """Everything wrong with a folder, to be told at once."""
+
+    folder: Path
+    found: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def add(self, file: str, what: str, remedy: str) -> None:
+        """Note a fault of a file."""
+        self.found.append((file, what, remedy))
+
+    def raise_if_any(self) -> None:
+        """Raise one DatasetError that lists the faults by file name, each with its remedy."""
+        if not self.found:
+            return
+        lines = [f"  {file}: {what}; {remedy}" for file, what, remedy in sorted(self.found)]
+        if len(lines) > _LISTED_FAULTS:
+            lines = [*lines[:_LISTED_FAULTS], f"  … and {len(lines) - _LISTED_FAULTS} more"]
+        count = "1 fault" if len(self.found) == 1 else f"{len(self.found)} faults"
+        raise DatasetError("\n".join([f"{self.folder}: {count}, nothing was built:", *lines]))
+
+
+def read_folder(folder: Path, *, partial: bool, check_sound: Callable[[Path], str | None]) -> IcbhiFolder:
+    """Read a folder, wherever in it the recordings lie.
+
+    Args:
+        folder: the publisher's folder (ICBHI_final_database and the metadata beside it) or Kaggle's.
+        partial: whether fewer recordings than were published will do.
+        check_sound: tells what is wrong with a sound file, or None. Asked only where the folder has other faults, so
+            that one error names all; whoever builds decodes every file anyway and reports in the same way.
+
+    Raises:
+        DatasetError: no ICBHI folder, or the list of all its faults.
+    """
+    faults = Faults(folder)
+    wavs, texts, made_up = _find_files(folder)
+    _pair(wavs, texts, faults)
+    diagnosis = _read_diagnoses(folder, faults)
+    demographics = _read_demographics(folder, faults)
+    splits = _read_splits(folder, faults)
+    entries = []
+    for name, wav in wavs.items():
+        match = _RECORDING_NAME.fullmatch(name)
+        if match is None:
+            faults.add(
+                wav.name,
+                "the name is not patient_index_location_mode_stethoscope",
+                'restore the published name, such as "101_1b1_Al_sc_Meditron.wav", or move the file out of the folder',
+            )
+            continue
+        patient, index, location, mode, stethoscope = match.groups()
+        if diagnosis is not None and patient not in diagnosis:
+            faults.add(wav.name, f"patient {patient} has no diagnosis", "add the patient's line to the diagnosis file")
+        if splits is not None and (patient, index, location, mode) not in splits:
+            faults.add(wav.name, f"not in {SPLIT_FILES[0]}", "add its line, or remove that file: it is not needed")
+        if name not in texts:
+            continue
+        cycles = _read_cycles(texts[name], faults)
+        if cycles is None:
+            continue
+        entries.append(
+            Entry(
+                name, patient, index, location, mode, stethoscope, wav,
+                diagnosis=(diagnosis or {}).get(patient, ""),
+                demographics=(demographics or {}).get(patient, Demographics()),
+                official_split=(splits or {}).get((patient, index, location, mode), ""),
+                cycles=cycles,
+                sha256=_sha256(wav, texts[name]),
+            )
+        )  # fmt: skip
+    n_patients = len({entry.patient for entry in entries})
+    complete = len(entries) == COMPLETE_RECORDINGS and n_patients == COMPLETE_PATIENTS
+    if complete and splits is not None and len(splits) != COMPLETE_RECORDINGS:
+        faults.add(SPLIT_FILES[0], f"{len(splits)} rows for {len(entries)} recordings", "restore the published file")
+    if faults.found:
+        for wav in wavs.values():
+            trouble = check_sound(wav)
+            if trouble is not None:
+                faults.add(wav.name, trouble, SOUND_REMEDY)
+    faults.raise_if_any()
+    if not complete and not partial:
+        raise DatasetError(
+            f"{folder} holds {len(entries)} recordings of {n_patients} patients; ICBHI 2017 has {COMPLETE_RECORDINGS} "
+            f"of {COMPLETE_PATIENTS}. Complete the folder, or say that a part is meant with --partial (partial=True)"
+        )
+    return IcbhiFolder(tuple(entries), partial=not complete, made_up=made_up)
+
+
+SOUND_REMEDY = "copy the file again from the published archive"
+
+
+def cycle_fault(cycles: Cycles, duration_s: float) -> str | None:
+    """What is wrong with an annotation once the length of the sound is known."""
+    if cycles.end_s[-1] > duration_s + _END_TOLERANCE_S:
+        return f"annotated to {cycles.end_s[-1]:.3f} s, but the sound ends at {duration_s:.3f} s"
+    return None
+
+
+def _find_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path], bool]:
+    """Sounds and annotations by recording name, and whether the corpus is made up."""
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is not a folder; give the folder that ICBHI 2017 was unpacked into")
+    # Archives made on a Mac carry "._name.wav" and __MACOSX; neither is a recording.
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(p.startswith((".", "__MACOSX")) for p in path.relative_to(folder).parts)
+    )
+    wavs = [path for path in files if path.suffix.lower() == ".wav"]
+    if not wavs:
+        raise DatasetError(
+            f"{folder} is no ICBHI folder: there is no .wav file in it. Give the folder that holds "
+            "ICBHI_final_database, or Kaggle's Respiratory_Sound_Database, unpacked"
+        )
+    in_audio_folder = {path.parent for path in wavs}
+    texts = [
+        path
+        for path in files
+        if path.suffix.lower() == ".txt" and path.parent in in_audio_folder and re.match(r"\d+_", path.name)
+    ]
+    return _unique(folder, wavs), _unique(folder, texts), any(path.name == MADE_UP_FILE for path in files)
+
+
+def _unique(folder: Path, paths: Iterable[Path]) -> dict[str, Path]:
+    """Files by name. Kaggle's archive holds everything twice; identical copies count once, others are an error."""
+    faults = Faults(folder)
+    by_name: dict[str, Path] = {}
+    for path in paths:
+        first = by_name.setdefault(path.stem, path)
+        if first != path and first.read_bytes() != path.read_bytes():
+            where = f"{first.relative_to(folder)} and {path.relative_to(folder)} differ"
+            faults.add(path.name, f"two files of this name: {where}", "remove the wrong one")
+    faults.raise_if_any()
+    return dict(sorted(by_name.items()))
+
+
+def _pair(wavs: dict[str, Path], texts: dict[str, Path], faults: Faults) -> None:
+    for name in wavs.keys() - texts.keys():
+        if _RECORDING_NAME.fullmatch(name):
+            faults.add(wavs[name].name, f"no annotation {name}.txt beside it", "restore it, or remove the sound")
+    for name in texts.keys() - wavs.keys():
+        faults.add(texts[name].name, f"no sound {name}.wav beside it", "restore it, or remove the annotation")
+
+
+def _metadata_file(folder: Path, names: tuple[str, ...]) -> Path | None:
+    found = sorted(path for name in names for path in folder.rglob(name) if "__MACOSX" not in path.parts)
+    return found[0] if found else None
+
+
+def _read_diagnoses(folder: Path, faults: Faults) -> dict[str, str] | None:
+    """Patient → diagnosis, from the official file (tabs, no header) or Kaggle's (commas, with or without one)."""
+    path = _metadata_file(folder, DIAGNOSIS_FILES)
+    if path is None:
+        faults.add(DIAGNOSIS_FILES[0], "missing", f"put it, or Kaggle's {DIAGNOSIS_FILES[1]}, into the folder")
+        return None
+    text = path.read_text(encoding="utf-8-sig")
+    diagnosis: dict[str, str] = {}
+    for number, row in enumerate(csv.reader(text.replace("\t", ",").splitlines()), start=1):
+        fields = [value.strip() for value in row]
+        if not any(fields) or fields == ["ID", "CLASS"]:
+            continue
+        where = f"{path.name}, line {number}"
+        if len(fields) != 2 or not fields[0].isdigit():
+            faults.add(where, f"{','.join(row)!r} is not a patient and a diagnosis", "restore the published line")
+        elif fields[1] not in DIAGNOSES:
+            faults.add(where, f"unknown diagnosis {fields[1]!r}", f"use one of {', '.join(DIAGNOSES)}")
+        elif diagnosis.setdefault(fields[0], fields[1]) != fields[1]:
+            faults.add(where, f"a second diagnosis for patient {fields[0]}", "keep the right one")
+    return diagnosis
+
+
+def _read_demographics(folder: Path, faults: Faults) -> dict[str, Demographics] | None:
+    """Patient → demographics; None where the folder has no such file (Kaggle's inner folder has none)."""
+    path = _metadata_file(folder, DEMOGRAPHIC_FILES)
+    if path is None:
+        return None
+    known = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        fields = line.split()
+        if not fields:  # the published file begins with an empty line
+            continue
+        try:
+            patient, age, sex, *body = fields
+            bmi, weight, height = (_number(value) for value in body)
+            if sex not in ("F", "M", "NA"):
+                raise ValueError(sex)
+            known[patient] = Demographics(_number(age), "" if sex == "NA" else sex, bmi, weight, height)
+        except ValueError:
+            faults.add(
+                f"{path.name}, line {number}",
+                f"{line!r} is not patient, age, sex, BMI, weight, height",
+                "restore the published line; missing values are NA",
+            )
+    return known
+
+
+def _number(value: str) -> float:
+    return math.nan if value == "NA" else float(value)
+
+
+def _read_splits(folder: Path, faults: Faults) -> dict[tuple[str, str, str, str], str] | None:
+    """Name without its stethoscope → side.
+
+    The published file names another stethoscope than the sound file in one row (226_1b1_Pl_sc): that tag is left out.
+    """
+    path = _metadata_file(folder, SPLIT_FILES)
+    if path is None:
+        return None
+    splits = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        fields = line.split()
+        if not fields:
+            continue
+        match = _RECORDING_NAME.fullmatch(fields[0])
+        if match is None or len(fields) != 2 or fields[1] not in ("train", "test"):
+            faults.add(f"{path.name}, line {number}", f"{line!r} is not a recording and a side", "restore the line")
+            continue
+        splits[match.group(1), match.group(2), match.group(3), match.group(4)] = fields[1]
+    return splits
+
+
+def _read_cycles(path: Path, faults: Faults) -> Cycles | None:
+    rows = []
+    before = len(faults.found)
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
+        fields = line.split()
+        if not fields:
+            continue
+        try:
+            start, end = float(fields[0]), float(fields[1])
+            sound = len(fields) == 4 and all(flag in ("0", "1") for flag in fields[2:]) and 0 <= start < end < math.inf
+        except (ValueError, IndexError):
+            sound = False
+        if not sound:
+            faults.add(
+                f"{path.name}, line {number}",
+                f"{line!r} is not start, end (seconds, start before end), crackle, wheeze (0 or 1)",
+                "restore the published line",
+            )
+            continue
+        rows.append((start, end, fields[2] == "1", fields[3] == "1"))
+    if len(faults.found) > before:
+        return None
+    if not rows:
+        faults.add(path.name, "no cycle is annotated", "restore the published file")
+        return None
+    start_s, end_s, crackle, wheeze = zip(*rows, strict=True)
+    return Cycles(
+        np.array(start_s, np.float32), np.array(end_s, np.float32), np.array(crackle, bool), np.array(wheeze, bool)
+    )
+
+
+def _sha256(*paths: Path) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
