@@ -101,11 +101,19 @@ def apply_training(
     return logits, nnx.state(network, nnx.BatchStat)
 
 
-def probabilities(logits: Float[Array | np.ndarray, "*units outputs"]) -> Float[Array, "*units classes"]:
+def probabilities(
+    logits: Float[Array | np.ndarray, "*units outputs"],
+) -> Float[Array | np.ndarray, "*units classes"]:
     """Logits → probabilities of every class: sigmoid of a single logit (second class), else softmax.
 
-    Both classes are always spelt out, so that an argmax over the last axis means what it says.
+    Both classes are always spelt out, so that an argmax over the last axis means what it says. NumPy in, NumPy out:
+    a recording has any number of windows, and JAX would compile anew for each number.
     """
+    if isinstance(logits, np.ndarray):
+        if logits.shape[-1] == 1:
+            logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
+        likelihood = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return likelihood / likelihood.sum(axis=-1, keepdims=True)
     if logits.shape[-1] == 1:
         logits = jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
-    return jax.nn.softmax(jnp.asarray(logits), axis=-1)
+    return jax.nn.softmax(logits, axis=-1)

@@ -20,8 +20,12 @@ class WeightsMismatch(JaxrespError):
 
 def to_arrays(weights: Weights) -> dict[str, np.ndarray]:
     """Every array by its path, such as "params/block1/conv/kernel"."""
+    return {path: np.asarray(leaf) for path, leaf in _by_path(weights).items()}
+
+
+def _by_path(weights: Weights) -> dict[str, Any]:
     tree = {"params": nnx.to_pure_dict(weights.params), "batch_stats": nnx.to_pure_dict(weights.batch_stats)}
-    return {path: np.asarray(leaf) for path, leaf in traverse_util.flatten_dict(tree, sep="/").items()}
+    return dict(traverse_util.flatten_dict(tree, sep="/"))
 
 
 def from_arrays(
@@ -32,8 +36,9 @@ def from_arrays(
     Raises:
         WeightsMismatch: an array is missing, too many, or of another shape.
     """
-    graph, weights = create(config, n_coefficients, n_outputs, seed=0)
-    wanted = to_arrays(weights)
+    # Only the shapes: initialising a network to overwrite it would compile for seconds before every start.
+    graph, weights = nnx.eval_shape(lambda: create(config, n_coefficients, n_outputs, seed=0))
+    wanted = _by_path(weights)
     wrong = sorted(set(wanted) ^ set(arrays)) + sorted(
         name for name in set(wanted) & set(arrays) if wanted[name].shape != arrays[name].shape
     )
