@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, Int16, Int32
 
-from typing import Any as Corpus
+from jaxresp.corpus import Corpus
 from jaxresp.frontend import FrontEnd
 from jaxresp.window import WindowConfig
 

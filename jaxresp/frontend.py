@@ -54,6 +54,7 @@ class FrontEnd(ABC):
 
     name: ClassVar[str]
     network: ClassVar[str]
+    augments: ClassVar[bool] = False
 
     rate_hz: int = 16_000
     band_hz: tuple[float, float] | None = (50.0, 5000.0)
@@ -235,6 +236,7 @@ class AugmentedMfcc(Mfcc):
 
     name: ClassVar[str] = "augmented"
     network: ClassVar[str] = "cnn1d"
+    augments: ClassVar[bool] = True
 
     n_fft: int = 2048
     n_mels: int = 64

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,26 +17,26 @@ class Interval(NamedTuple):
 
 
 def patient_bootstrap(
-    statistic: Callable[[Int[np.ndarray, " n"], Float[np.ndarray, "n classes"]], float],
+    statistics: Callable[[Int[np.ndarray, " n"], Float[np.ndarray, "n classes"]], Sequence[float]],
     labels: Int[np.ndarray, " n"],
     probabilities: Float[np.ndarray, "n classes"],
     patients: np.ndarray,
     *,
-    samples: int = 500,
+    samples: int = 1000,
     seed: int = 0,
-) -> Interval:
-    """The 95 % percentile interval of a statistic over resampled patients.
+) -> list[Interval]:
+    """95 % percentile intervals of some statistics over resampled patients.
 
     Patients are drawn with replacement within each class, so that no sample loses a class; a patient brings all
     its recordings. With one patient in a class the interval knows nothing of that class's spread: read it with n.
 
     Args:
-        statistic: (labels, probabilities) → number.
+        statistics: (labels, probabilities) → numbers.
         labels: class per unit.
         probabilities: per unit.
         patients: patient per unit; each has one class.
         samples: how many resamples.
-        seed: same seed, same interval.
+        seed: same seed, same intervals.
 
     References:
         Efron & Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13; Field & Welsh, JRSS B 69, 2007 (clusters).
@@ -45,10 +45,10 @@ def patient_bootstrap(
     names, first, unit_patient = np.unique(patients, return_index=True, return_inverse=True)
     rows_of = [np.flatnonzero(unit_patient == p) for p in range(names.size)]
     strata = [np.flatnonzero(labels[first] == c) for c in np.unique(labels[first])]
-    values = np.empty(samples)
-    for s in range(samples):
+    values = []
+    for _ in range(samples):
         drawn = np.concatenate([rng.choice(stratum, stratum.size) for stratum in strata])
         rows = np.concatenate([rows_of[p] for p in drawn])
-        values[s] = statistic(labels[rows], probabilities[rows])
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return Interval(float(low), float(high))
+        values.append(statistics(labels[rows], probabilities[rows]))
+    low, high = np.nanpercentile(np.asarray(values, float), [2.5, 97.5], axis=0)
+    return [Interval(float(a), float(b)) for a, b in zip(low, high, strict=True)]

@@ -1,0 +1,163 @@
+"""Results as tables and words: for the terminal, for a Markdown file, for a model card."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from jaxresp.evaluate.bootstrap import Interval
+from jaxresp.evaluate.metrics import Metrics
+from jaxresp.evaluate.result import Result
+from jaxresp.prediction import NOTICE
+
+COLUMNS = ("model", "balanced accuracy", "macro F1", "ROC-AUC", "accuracy", "majority class", "network")
+
+
+def number(value: float) -> str:
+    """Three decimals, or what cannot be said."""
+    return "undefined" if math.isnan(value) else f"{value:.3f}"
+
+
+def with_interval(value: float, interval: Interval) -> str:
+    return f"{number(value)} [{number(interval.low)}–{number(interval.high)}]"
+
+
+def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
+    """One row per model under COLUMNS; what chance and the majority would reach stands beside it."""
+    return [
+        (
+            result.name,
+            *(
+                with_interval(getattr(result.metrics, name), result.intervals[name])
+                for name in ("balanced_accuracy", "macro_f1", "macro_roc_auc")
+            ),
+            number(result.metrics.accuracy),
+            f"{number(result.majority.balanced_accuracy)} (accuracy {number(result.majority.accuracy)})",
+            f"{result.settings['network']} {result.settings['filters']}×{result.settings['dense']}",
+        )
+        for result in results
+    ]
+
+
+def cohort_lines(results: Sequence[Result]) -> list[str]:
+    """Who was there: patients and recordings per class, once per task."""
+    lines, seen = [], set()
+    for result in results:
+        if result.task in seen:
+            continue
+        seen.add(result.task)
+        counts = ", ".join(
+            f"{name} {result.patients[name]} patients / {result.recordings[name]} recordings" for name in result.classes
+        )
+        lines.append(f"{result.task}: {counts}")
+    return lines
+
+
+def caveats(results: Sequence[Result]) -> list[str]:
+    """What must be read with the numbers."""
+    corpus = results[0].corpus
+    lines = []
+    n = results[0].metrics.n
+    if corpus["made_up"]:
+        lines.append(
+            f"These {n} recordings are made up: they show that the program works and say nothing about patients."
+        )
+    elif corpus["partial"]:
+        lines.append(
+            f"This is a subset of {corpus['name']} ({n} recordings): "
+            "it shows that the program works, not how well it diagnoses."
+        )
+    few = sorted({f"{c} ({n})" for r in results for c, n in r.patients.items() if n < 10})
+    if few:
+        lines.append(f"Fewer than ten patients in: {', '.join(few)}. Intervals over so few patients are too narrow.")
+    lines.append(
+        "Numbers are out-of-fold: each recording was answered by a network whose weights, epoch and settings were "
+        "chosen without its patient. Intervals: 95 %, bootstrap over patients."
+    )
+    if not corpus["made_up"]:
+        lines.append(
+            "On ICBHI the diagnosis can be had without listening, from the patient's age alone: "
+            "a number here says nothing about lungs unless it beats that."
+        )
+    return lines
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """The whole report."""
+    corpus = results[0].corpus
+    out = [
+        f"# Six models on unseen patients: {corpus['name']} {corpus['version']}"
+        + (" (partial)" if corpus["partial"] else ""),
+        "",
+        *_table(COLUMNS, rows(results)),
+        "",
+        *(f"* {line}" for line in cohort_lines(results)),
+        "",
+        *(f"{line}\n" for line in caveats(results)),
+    ]
+    for result in results:
+        out += [f"## {result.name}", "", *_by_class(result.classes, result.metrics), ""]
+    return "\n".join([*out, NOTICE, ""])
+
+
+def card(result: Result) -> str:
+    """The model card of one Classifier (Mitchell et al., "Model Cards for Model Reporting", FAT* 2019)."""
+    corpus = result.corpus
+    settings = ", ".join(f"{key} {value}" for key, value in result.settings.items())
+    return "\n".join(
+        [
+            f"# {result.name}",
+            "",
+            f"Answers {' / '.join(result.classes)} for one recording, from {result.features} features.",
+            "",
+            "## Intended use",
+            "",
+            f"Research on respiratory sound. {NOTICE}",
+            "",
+            "## Cohort",
+            "",
+            f"{corpus['name']} {corpus['version']}" + (", a subset of it" if corpus["partial"] else ""),
+            "",
+            *(f"* {line}" for line in cohort_lines([result])),
+            "",
+            "## Performance on unseen patients",
+            "",
+            *_table(COLUMNS, rows([result])),
+            "",
+            *_by_class(result.classes, result.metrics),
+            "",
+            *(f"* {line}" for line in caveats([result])),
+            "",
+            "## Made with",
+            "",
+            settings,
+            "",
+            "Probabilities are not calibrated, and the Classifier never abstains.",
+            "",
+        ]
+    )
+
+
+def _by_class(classes: Sequence[str], metrics: Metrics) -> list[str]:
+    header = ("class", "precision", "recall", "F1", "ROC-AUC", "n", *(f"answered {name}" for name in classes))
+    body = [
+        (
+            name,
+            number(metrics.precision[i]),
+            number(metrics.recall[i]),
+            number(metrics.f1[i]),
+            number(metrics.roc_auc[i]),
+            str(metrics.support[i]),
+            *(str(count) for count in metrics.confusion[i]),
+        )
+        for i, name in enumerate(classes)
+    ]
+    return _table(header, body)
+
+
+def _table(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    return [
+        "| " + " | ".join(header) + " |",
+        "|" + " --- |" * len(header),
+        *("| " + " | ".join(row) + " |" for row in body),
+    ]

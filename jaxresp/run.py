@@ -1,0 +1,292 @@
+"""All of it: every task on every front end, from a corpus to Classifier directories and one table.
+
+    work/
+      run.json            configuration and corpus: a folder belongs to one of each
+      models/<name>/      study and trials, out-of-fold answers, result.json once it is finished
+      classifiers/<name>/ the released directories
+      results.json        the table, and the name of the quick model
+      report.md           the same for reading
+      mlflow.db, mlruns/
+
+Each model is finished before the next begins, and a finished trial or model is not done again: the command that was
+killed continues when it is given again.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from jaxresp import models, shipped
+from jaxresp.classifier import Classifier, Spec, classifier_name
+from jaxresp.corpus import Corpus
+from jaxresp.errors import JaxrespError
+from jaxresp.evaluate import report as reporting
+from jaxresp.evaluate.metrics import classification_metrics
+from jaxresp.evaluate.result import Result, headline_intervals, majority_probabilities, out_of_fold_csv
+from jaxresp.features import FeatureBank, build_bank
+from jaxresp.files import sha256, write_whole
+from jaxresp.frontend import FrontEnd, frontend_named
+from jaxresp.models import NetworkConfig
+from jaxresp.splits import Fold, describe, grouped_stratified_folds
+from jaxresp.sweep import Problem, Trial, best_trial, fit_final, out_of_fold_logits, sweep
+from jaxresp.taxonomy import Task, task_named
+from jaxresp.train import TrainConfig
+from jaxresp.window import WindowConfig
+
+if TYPE_CHECKING:
+    from jaxresp.tracking import Tracker
+
+#: Called with (model, what it is doing, fraction of the whole run done).
+Progress = Callable[[str, str, float], None]
+
+
+class WorkdirMismatch(JaxrespError):
+    """A work folder that belongs to another configuration or corpus."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What to run.
+
+    Attributes:
+        tasks: names of tasks.
+        features: names of front ends.
+        n_trials: settings tried per model; the first are the defaults.
+        n_folds: patient-disjoint folds.
+        variants: augmented versions of each training window, for front ends that augment.
+        window: how recordings are cut.
+        training: settings of every trial that are not tuned.
+        seed: of folds, augmentation, proposals, weights and intervals.
+    """
+
+    tasks: tuple[str, ...] = ("binary", "multiclass")
+    features: tuple[str, ...] = ("mfcc", "logmel", "augmented")
+    n_trials: int = 3
+    n_folds: int = 3
+    variants: int = 3
+    window: WindowConfig = field(default_factory=WindowConfig)
+    training: TrainConfig = field(default_factory=TrainConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.n_trials, self.n_folds - 1) < 1 or self.variants < 0:
+            raise JaxrespError("a run needs at least one trial and two folds, and no negative number of variants")
+        for name in self.tasks:
+            task_named(name)
+        for name in self.features:
+            frontend_named(name)
+
+
+def run(
+    corpus: Corpus,
+    work: Path,
+    config: RunConfig,
+    *,
+    tracking_uri: str | None = None,
+    progress: Progress = lambda model, what, done: None,
+) -> tuple[Result, ...]:
+    """Train, tune and evaluate every model, and leave its Classifier directory.
+
+    Raises:
+        WorkdirMismatch: the folder belongs to another run.
+        SplitError: a class has too few patients, said before anything is trained.
+    """
+    _claim(work, corpus, config)
+    todo = [(task_named(t), frontend_named(f)()) for f in config.features for t in config.tasks]
+    folds = {task.name: _folds(corpus, task, config) for task, _ in todo}  # all splits first: they may be impossible
+    done: dict[str, Result] = {}
+    tracker: Tracker | None = None
+    bank: FeatureBank | None = None
+    previous: FrontEnd | None = None
+    for i, (task, frontend) in enumerate(todo):
+        name = classifier_name(task, frontend)
+        finished = work / "models" / name / "result.json"
+        if finished.is_file() and (work / "classifiers" / name).is_dir():
+            done[name] = Result.from_json(json.loads(finished.read_text()))
+            continue
+
+        def part(what: str, fraction: float, name: str = name, i: int = i) -> None:
+            progress(name, what, (i + fraction) / len(todo))
+
+        part("features", 0.0)
+        if tracker is None:  # MLflow takes seconds to import and to make its database: only once there is work
+            tracker = import_module("jaxresp.tracking").Tracker(work, _experiment(corpus), tracking_uri)
+        if bank is None or frontend != previous:  # one front end at a time is kept
+            variants = config.variants if frontend.augments and config.training.balance != "smote" else 0
+            bank = build_bank(corpus, frontend, config.window, variants=variants, seed=config.seed)
+            previous = frontend
+        problem = Problem(
+            name=name,
+            bank=bank,
+            labels=corpus.labels(task),
+            task=task,
+            network=NetworkConfig(frontend.network),
+            training=replace(config.training, seed=config.seed),
+            folds=folds[task.name],
+        )
+        done[name] = _one_model(problem, frontend, corpus, work, config, tracker, part)
+    results = tuple(
+        done[classifier_name(task_named(t), frontend_named(f)())] for t in config.tasks for f in config.features
+    )
+    quick = min((r for r in results if r.task == results[-1].task), key=lambda r: r.validation_loss).name
+    table = {"quick": quick, "results": [result.to_json() for result in results]}
+    write_whole(work / "results.json", json.dumps(table, indent=2) + "\n")
+    write_whole(work / "report.md", reporting.markdown(results))
+    progress("all models", "finished", 1.0)
+    return results
+
+
+def load_results(work: Path) -> tuple[Result, ...]:
+    """The table of a finished run.
+
+    Raises:
+        JaxrespError: there is none.
+    """
+    file = work / "results.json"
+    if not file.is_file():
+        raise JaxrespError(f"{work} holds no finished run ({file.name} is missing); `jaxresp run` makes one")
+    return tuple(Result.from_json(each) for each in json.loads(file.read_text())["results"])
+
+
+def _one_model(
+    problem: Problem,
+    frontend: FrontEnd,
+    corpus: Corpus,
+    work: Path,
+    config: RunConfig,
+    tracker: Tracker,
+    progress: Callable[[str, float], None],
+) -> Result:
+    folder = work / "models" / problem.name
+    study = tracker.start_study(problem.name, problem.training, {"corpus": corpus.fingerprint, "code": code_version()})
+    try:
+        trials = sweep(
+            problem, folder, n_trials=config.n_trials, report=lambda what, done: progress(what, 0.05 + 0.85 * done)
+        )
+        for trial in trials:
+            tracker.log_trial(study, trial)
+        probabilities = np.asarray(models.probabilities(out_of_fold_logits(problem, trials)))
+        result = _result(problem, frontend, corpus, trials, probabilities, config)
+        fit = fit_final(problem, trials, report=lambda what, done: progress(what, 0.9 + 0.05 * done))
+        spec = Spec(problem.name, problem.task, frontend, best_trial(trials).network, config.window, config.seed)
+        provenance = _provenance(corpus, problem, config, study)
+        classifier = Classifier.from_fit(spec, fit, card=reporting.card(result), provenance=provenance)
+        progress("saving and logging", 0.96)
+        classifier.save(work / "classifiers" / problem.name)
+        table = out_of_fold_csv(
+            corpus.recording, corpus.patient, problem.labels, probabilities, problem.folds, problem.task
+        )
+        write_whole(folder / "out_of_fold.csv", table)
+        write_whole(folder / "folds.json", json.dumps(_proof(problem, corpus), indent=2) + "\n")
+        tracker.finish_study(study, result, work / "classifiers" / problem.name, table)
+        write_whole(folder / "result.json", json.dumps(result.to_json(), indent=2) + "\n")
+    except BaseException as error:  # Ctrl-C too: the run must not stand in MLflow as still going
+        tracker.fail_study(study, f"{type(error).__name__}: {error}")
+        raise
+    return result
+
+
+def _result(
+    problem: Problem,
+    frontend: FrontEnd,
+    corpus: Corpus,
+    trials: tuple[Trial, ...],
+    probabilities: np.ndarray,
+    config: RunConfig,
+) -> Result:
+    best, labels, task = best_trial(trials), problem.labels, problem.task
+    epochs = int(np.median([each.best_epoch for each in best.fits]))
+    return Result(
+        name=problem.name,
+        task=task.name,
+        features=frontend.name,
+        classes=task.classes,
+        metrics=classification_metrics(labels, probabilities),
+        intervals=headline_intervals(labels, probabilities, corpus.patient, seed=config.seed),
+        majority=classification_metrics(labels, majority_probabilities(labels, problem.folds, task)),
+        patients=corpus.patients_per_class(task),
+        recordings=corpus.recordings_per_class(task),
+        settings={"network": best.network.name, **best.settings, "epochs": epochs, "trials": len(trials)},
+        validation_loss=best.score,
+        corpus=_identity(corpus),
+    )
+
+
+def _folds(corpus: Corpus, task: Task, config: RunConfig) -> tuple[Fold, ...]:
+    return grouped_stratified_folds(
+        corpus.patient, corpus.labels(task), n_folds=config.n_folds, seed=config.seed, classes=task.classes
+    )
+
+
+def _identity(corpus: Corpus) -> dict[str, Any]:
+    return {
+        "name": corpus.name,
+        "version": corpus.version,
+        "partial": corpus.partial,
+        "made_up": corpus.made_up,
+        "fingerprint": corpus.fingerprint,
+    }
+
+
+def _experiment(corpus: Corpus) -> str:
+    return f"{corpus.name} {corpus.version}{' (made up)' if corpus.made_up else ' (partial)' if corpus.partial else ''}"
+
+
+def _proof(problem: Problem, corpus: Corpus) -> list[dict[str, Any]]:
+    return [dict(row) for row in describe(problem.folds, corpus.patient, problem.labels, problem.task.classes)]
+
+
+def _provenance(corpus: Corpus, problem: Problem, config: RunConfig, study: str) -> dict[str, Any]:
+    split = "\n".join(f"{side} {rows.tolist()}" for fold in problem.folds for side, rows in fold.sides())
+    return {
+        "corpus": _identity(corpus),
+        "training_patients": sorted(set(corpus.patient.tolist())),
+        "split_sha256": sha256(split.encode()),
+        "configuration_sha256": sha256(json.dumps(asdict(config), sort_keys=True).encode()),
+        "code": code_version(),
+        "mlflow_run": study,
+    }
+
+
+def code_version() -> str:
+    """The commit of the checkout, with a mark when it is changed; else the hash of the installed modules."""
+    package = Path(shipped.__file__).parent
+    try:
+        _git(package, "ls-files", "--error-unmatch", "__init__.py")  # an environment may lie inside another checkout
+        return _git(package, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout: an installed package
+        sources = sorted(package.rglob("*.py"))
+        return "sha256:" + sha256("".join(sha256(path) for path in sources).encode())
+
+
+def _git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _claim(work: Path, corpus: Corpus, config: RunConfig) -> None:
+    """A work folder is for one configuration on one corpus; trials of another must not be taken for its own."""
+    mine: Mapping[str, Any] = {
+        "config": json.loads(json.dumps(asdict(config))),
+        "corpus": _identity(corpus),
+        "jax": jax.__version__,
+    }
+    file = work / "run.json"
+    if file.is_file():
+        theirs = json.loads(file.read_text())
+        if theirs != mine:
+            changed = [key for key in mine if theirs.get(key) != mine[key]]
+            raise WorkdirMismatch(
+                f"{work} belongs to another run (its {' and '.join(changed)} differ, see {file}); "
+                "choose another work folder, or remove this one"
+            )
+    else:
+        write_whole(file, json.dumps(mine, indent=2) + "\n")

@@ -1,0 +1,275 @@
+"""Hyper-parameter search by Optuna, inside the folds of a patient-disjoint cross-validation.
+
+Every trial trains one network per fold and is scored on that fold's validation patients. A fold then answers for its
+test patients with the trial that its own validation preferred: no setting, no epoch and no weight in an out-of-fold
+answer was chosen by the patients it is about. (Optuna's first ten proposals look at no score at all; in longer
+studies the sampler sees the mean over folds, which may carry a trace of one fold's test patients from another fold's
+validation: the report says so.)
+
+A finished trial is a folder of its own, written whole, so that a killed study continues after its last one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from flax import nnx
+from jaxtyping import Float32, Int32
+
+from jaxresp.features import FeatureBank
+from jaxresp.files import whole_directory
+from jaxresp.models import NetworkConfig, create, storage
+from jaxresp.splits import Fold
+from jaxresp.taxonomy import Task
+from jaxresp.train import Fit, TrainConfig, fit, from_arrays, predict, to_arrays
+
+#: Proposals before Optuna's TPE (Bergstra et al., NeurIPS 2011) starts to look at scores.
+STARTUP_TRIALS = 10
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The original project's search space.
+
+    Attributes:
+        filters: of the first block.
+        dense: units: lowest, highest, step.
+        dropout: lowest, highest probability.
+        learning_rate: lowest, highest; drawn on a log scale.
+    """
+
+    filters: tuple[int, ...] = (16, 32, 64)
+    dense: tuple[int, int, int] = (64, 256, 32)
+    dropout: tuple[float, float] = (0.1, 0.5)
+    learning_rate: tuple[float, float] = (1e-4, 1e-2)
+
+    def settings(self, trial: optuna.Trial) -> dict[str, Any]:
+        low, high, step = self.dense
+        return {
+            "filters": trial.suggest_categorical("filters", self.filters),
+            "dense": trial.suggest_int("dense", low, high, step=step),
+            "dropout": trial.suggest_float("dropout", *self.dropout),
+            "learning_rate": trial.suggest_float("learning_rate", *self.learning_rate, log=True),
+        }
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is tuned: one task on one front end's features.
+
+    Attributes:
+        name: of the study.
+        bank: features of the corpus.
+        labels: class of every recording.
+        task: the question.
+        network: the architecture whose widths are tuned.
+        training: the settings that are not tuned, and the first trial's.
+        folds: patient-disjoint folds.
+    """
+
+    name: str
+    bank: FeatureBank
+    labels: Int32[np.ndarray, " recordings"]
+    task: Task
+    network: NetworkConfig
+    training: TrainConfig
+    folds: tuple[Fold, ...]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting, trained once per fold."""
+
+    number: int
+    network: NetworkConfig
+    training: TrainConfig
+    fits: tuple[Fit, ...]
+
+    @property
+    def score(self) -> float:
+        """Mean validation loss (class-balanced log loss) of the folds; lower is better."""
+        return float(np.mean([each.score for each in self.fits]))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {
+            "filters": self.network.filters,
+            "dense": self.network.dense,
+            "dropout": self.training.dropout,
+            "learning_rate": self.training.learning_rate,
+        }
+
+
+#: Called with a line of progress: (what, fraction of the study done).
+Report = Callable[[str, float], None]
+
+
+def sweep(
+    problem: Problem,
+    folder: Path,
+    *,
+    n_trials: int,
+    space: SearchSpace | None = None,
+    storage_url: str | None = None,
+    report: Report = lambda what, done: None,
+) -> tuple[Trial, ...]:
+    """Run, or continue, a study until it has `n_trials` trials. The first one has the default settings.
+
+    Args:
+        problem: what to tune.
+        folder: where the study and its trials are kept.
+        n_trials: in all.
+        space: what to search.
+        storage_url: Optuna storage; SQLite in the folder by default.
+        report: progress.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    folder.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(
+        study_name=problem.name,
+        storage=storage_url or f"sqlite:///{folder / 'study.db'}",
+        direction="minimize",
+        load_if_exists=True,
+    )
+    for left in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+        study.tell(left.number, state=optuna.trial.TrialState.FAIL)  # a killed run's; its place is taken anew
+    trials = [_load(problem, folder / f"trial-{n}", n) for n in range(len(_finished(study)))]
+    for number in range(len(trials), n_trials):
+        # The sampler is seeded by the place in the study: a continued study proposes what an unbroken one would.
+        study.sampler = optuna.samplers.TPESampler(
+            seed=_seed(problem, number), n_startup_trials=STARTUP_TRIALS, multivariate=True
+        )
+        if number == 0:
+            study.enqueue_trial(_defaults(problem))
+        asked = study.ask()
+        settings = (space or SearchSpace()).settings(asked)
+        fits = _fit_folds(problem, settings, f"trial {number + 1}/{n_trials}", number / n_trials, 1 / n_trials, report)
+        trial = Trial(number, *_configured(problem, settings), fits)
+        _save(trial, folder / f"trial-{number}")
+        study.tell(asked, trial.score)
+        trials.append(trial)
+        best = min(t.score for t in trials)
+        report(f"trial {number + 1}/{n_trials}: loss {trial.score:.3f}, best {best:.3f}", (number + 1) / n_trials)
+    return tuple(trials)
+
+
+def best_trial(trials: tuple[Trial, ...]) -> Trial:
+    """The settings of the released network: lowest mean validation loss."""
+    return min(trials, key=lambda trial: (trial.score, trial.number))
+
+
+def out_of_fold_logits(problem: Problem, trials: tuple[Trial, ...]) -> Float32[np.ndarray, "recordings outputs"]:
+    """Logits of every recording by a network, and with settings, that its patient had no part in choosing."""
+    logits = np.full((problem.bank.n_recordings, problem.task.n_outputs), np.nan, np.float32)
+    for k, fold in enumerate(problem.folds):
+        chosen = min(trials, key=lambda trial: (trial.fits[k].score, trial.number))
+        each = chosen.fits[k]
+        graph = _graph(problem, chosen.network)
+        logits[fold.test] = predict(graph, each.weights, each.standardisation, problem.bank, fold.test)
+    return logits
+
+
+def fit_final(problem: Problem, trials: tuple[Trial, ...], report: Report = lambda what, done: None) -> Fit:
+    """The best settings on all patients, for the median of the folds' best epochs.
+
+    Nothing is stopped, or chosen, by what it is fitted on.
+    """
+    best = best_trial(trials)
+    epochs = int(np.median([each.best_epoch for each in best.fits]))
+    return fit(
+        problem.bank,
+        problem.labels,
+        problem.task,
+        best.network,
+        best.training,
+        train=np.arange(problem.bank.n_recordings),
+        epochs=epochs,
+        on_epoch=lambda epoch, losses: report(f"final fit, epoch {epoch}/{epochs}", epoch / epochs),
+    )
+
+
+def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+
+
+def _defaults(problem: Problem) -> dict[str, Any]:
+    return {
+        "filters": problem.network.filters,
+        "dense": problem.network.dense,
+        "dropout": problem.training.dropout,
+        "learning_rate": problem.training.learning_rate,
+    }
+
+
+def _configured(problem: Problem, settings: dict[str, Any]) -> tuple[NetworkConfig, TrainConfig]:
+    network = replace(problem.network, filters=settings["filters"], dense=settings["dense"])
+    return network, replace(problem.training, dropout=settings["dropout"], learning_rate=settings["learning_rate"])
+
+
+def _seed(problem: Problem, number: int) -> int:
+    words = [problem.training.seed, number, *problem.name.encode()]
+    return int(np.random.SeedSequence(words).generate_state(1)[0])
+
+
+def _fit_folds(
+    problem: Problem, settings: dict[str, Any], title: str, done: float, share: float, report: Report
+) -> tuple[Fit, ...]:
+    network, training = _configured(problem, settings)
+    fits = []
+    for k, fold in enumerate(problem.folds):
+        part = share / len(problem.folds)
+
+        def on_epoch(epoch: int, losses: dict[str, float], k: int = k, part: float = part) -> None:
+            what = f"{title}, fold {k + 1}/{len(problem.folds)}, epoch {epoch}, loss {losses['validation_loss']:.3f}"
+            report(what, done + part * (k + epoch / training.max_epochs))
+
+        fits.append(
+            fit(
+                problem.bank,
+                problem.labels,
+                problem.task,
+                network,
+                replace(training, seed=training.seed + 1000 * k),  # folds are told apart by more than their patients
+                train=fold.train,
+                validation=fold.validation,
+                on_epoch=on_epoch,
+            )
+        )
+    return tuple(fits)
+
+
+def _graph(problem: Problem, network: NetworkConfig) -> nnx.GraphDef:
+    return create(network, problem.bank.features.shape[-1], problem.task.n_outputs, seed=0)[0]
+
+
+def _save(trial: Trial, folder: Path) -> None:
+    summary = {
+        "settings": trial.settings,
+        "score": trial.score,
+        "folds": [
+            {"score": each.score, "best_epoch": each.best_epoch, "history": list(each.history)} for each in trial.fits
+        ],
+    }
+    with whole_directory(folder) as partial:
+        (partial / "trial.json").write_text(json.dumps(summary, indent=2) + "\n")
+        for k, each in enumerate(trial.fits):
+            (partial / f"fold-{k}.npz").write_bytes(storage.pack(to_arrays(each.weights, each.standardisation)))
+
+
+def _load(problem: Problem, folder: Path, number: int) -> Trial:
+    summary = json.loads((folder / "trial.json").read_text())
+    network, training = _configured(problem, summary["settings"])
+    fits = []
+    for k, fold in enumerate(summary["folds"]):
+        arrays = storage.unpack((folder / f"fold-{k}.npz").read_bytes())
+        _, weights, by = from_arrays(arrays, network, problem.bank.features.shape[-1], problem.task.n_outputs)
+        fits.append(Fit(weights, by, fold["best_epoch"], fold["score"], tuple(fold["history"])))
+    return Trial(number, network, training, tuple(fits))

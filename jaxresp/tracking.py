@@ -1,0 +1,147 @@
+"""MLflow: what was tried, what came of it, and the model that came out.
+
+One experiment per corpus. A study is a parent run with its settings, metrics, plots, out-of-fold answers and the model;
+each trial is a child run with its settings, its score and the losses of every epoch of every fold.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.models import ModelSignature, set_model
+from mlflow.pyfunc import PythonModel
+from mlflow.tracking import MlflowClient
+from mlflow.types.schema import ColSpec, Schema
+
+import jaxresp
+from jaxresp.classifier import Classifier
+from jaxresp.evaluate.plots import confusion_figure, curves_figure
+from jaxresp.evaluate.result import HEADLINES, Result
+from jaxresp.sweep import Trial
+from jaxresp.train import TrainConfig
+
+__all__ = ["ClassifierModel", "Tracker", "set_model"]
+
+#: What the logged model needs to answer. jaxresp itself travels inside the model, as code.
+_REQUIREMENTS = ("jax", "flax", "optax", "numpy", "scipy", "soundfile", "soxr", "jaxtyping", "pandas", "mlflow")
+
+
+class ClassifierModel(PythonModel):
+    """A Classifier as MLflow's `pyfunc`: a table with a column `audio` (a file's bytes) → label and probabilities."""
+
+    def load_context(self, context: Any) -> None:
+        self._classifier = Classifier.load(Path(context.artifacts["classifier"]))
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Answer every row.
+
+        Raises:
+            AudioError: a row that is no usable sound; names the row.
+        """
+        answers = [self._classifier.predict(data, name=f"row {i}") for i, data in enumerate(model_input["audio"])]
+        table = pd.DataFrame([dict(answer.probabilities) for answer in answers])
+        table.insert(0, "label", [answer.label for answer in answers])
+        return table
+
+
+class Tracker:
+    """Writes studies to one MLflow experiment.
+
+    Args:
+        folder: where the default SQLite store (mlflow.db) and the artifacts (mlruns/) go.
+        experiment: its name.
+        uri: a tracking server instead.
+    """
+
+    def __init__(self, folder: Path, experiment: str, uri: str | None = None):
+        for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.models.model"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self.uri = uri or f"sqlite:///{(folder / 'mlflow.db').resolve()}"
+        mlflow.set_tracking_uri(self.uri)
+        self._client = MlflowClient(self.uri)
+        found = self._client.get_experiment_by_name(experiment)
+        if found is None:
+            artifacts = None if uri else (folder / "mlruns").resolve().as_uri()
+            self.experiment = self._client.create_experiment(experiment, artifact_location=artifacts)
+        else:
+            self.experiment = found.experiment_id
+
+    def start_study(self, name: str, training: TrainConfig, tags: Mapping[str, str]) -> str:
+        """Open the parent run. Returns its id."""
+        run = self._client.create_run(
+            self.experiment, run_name=name, tags={**tags, "jaxresp.version": jaxresp.__version__}
+        )
+        self._log(run.info.run_id, params=training.to_dict())
+        return str(run.info.run_id)
+
+    def log_trial(self, study: str, trial: Trial) -> None:
+        """A child run: settings, score, and the losses of every epoch of every fold."""
+        tags = {"mlflow.parentRunId": study}
+        run = self._client.create_run(self.experiment, run_name=f"trial {trial.number + 1}", tags=tags).info.run_id
+        now = int(time.time() * 1000)
+        curves = [
+            Metric(f"fold{k + 1}.{name}", value, now, epoch)
+            for k, each in enumerate(trial.fits)
+            for epoch, losses in enumerate(each.history, 1)
+            for name, value in losses.items()
+        ]
+        scores = [Metric("validation_loss", trial.score, now, 0)]
+        scores += [Metric(f"fold{k + 1}.best_epoch", each.best_epoch, now, 0) for k, each in enumerate(trial.fits)]
+        self._log(run, params=trial.settings, metrics=[*scores, *curves])
+        figure = curves_figure([each.history for each in trial.fits], f"trial {trial.number + 1}")
+        self._client.log_figure(run, figure, "curves.png")
+        self._client.set_terminated(run)
+
+    def finish_study(self, study: str, result: Result, classifier: Path, out_of_fold: str) -> None:
+        """Metrics, confusion matrix, out-of-fold answers and the model; then the parent run is closed."""
+        now = int(time.time() * 1000)
+        metrics = [Metric("accuracy", result.metrics.accuracy, now, 0), Metric("n", result.metrics.n, now, 0)]
+        for name in HEADLINES:
+            interval = result.intervals[name]
+            for key, value in (
+                (name, getattr(result.metrics, name)),
+                (f"{name}.low", interval.low),
+                (f"{name}.high", interval.high),
+            ):
+                metrics.append(Metric(key, value, now, 0))
+        metrics.append(Metric("majority.balanced_accuracy", result.majority.balanced_accuracy, now, 0))
+        settings = {f"chosen.{key}": value for key, value in result.settings.items()}
+        self._log(study, params=settings, metrics=metrics)
+        self._client.log_figure(study, confusion_figure(result.metrics, result.classes, result.name), "confusion.png")
+        self._client.log_text(study, out_of_fold, "out_of_fold.csv")
+        self._client.log_dict(study, result.to_json(), "result.json")
+        with mlflow.start_run(run_id=study):
+            mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(Path(__file__).with_name("tracking_model.py")),
+                artifacts={"classifier": str(classifier)},
+                code_paths=[str(Path(jaxresp.__file__).parent)],
+                signature=_signature(result.classes),
+                pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
+            )
+
+    def fail_study(self, study: str, why: str) -> None:
+        """Close the parent run as failed."""
+        self._client.set_tag(study, "jaxresp.failed", why)
+        self._client.set_terminated(study, "FAILED")
+
+    def _log(
+        self, run: str, *, params: Mapping[str, Any], metrics: Sequence[Metric] = (), tags: Sequence[RunTag] = ()
+    ) -> None:
+        finite = [metric for metric in metrics if metric.value == metric.value]  # MLflow's database refuses NaN
+        for first in range(0, len(finite), 1000):  # MLflow takes a thousand metrics at a time
+            self._client.log_batch(run, metrics=finite[first : first + 1000])
+        self._client.log_batch(run, params=[Param(key, str(value)) for key, value in params.items()], tags=list(tags))
+
+
+def _signature(classes: Sequence[str]) -> ModelSignature:
+    outputs = [ColSpec("string", "label"), *(ColSpec("double", name) for name in classes)]
+    return ModelSignature(inputs=Schema([ColSpec("binary", "audio")]), outputs=Schema(outputs))

@@ -1,0 +1,7 @@
+"""The file that MLflow runs to make the logged model ("models from code": nothing is pickled)."""
+
+from __future__ import annotations
+
+from jaxresp.tracking import ClassifierModel, set_model
+
+set_model(ClassifierModel())
