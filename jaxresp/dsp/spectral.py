@@ -99,7 +99,7 @@ def hz_to_mel(hz: np.ndarray | float, scale: MelScale) -> np.ndarray:
     """Hz → mel. "htk": O'Shaughnessy (1987). "slaney": linear below 1 kHz, logarithmic above (Auditory Toolbox)."""
     hz = np.asarray(hz, dtype=np.float64)
     if scale == "htk":
-        return 2595.0 * np.log10(1.0 + hz / 700.0)
+        return np.asarray(2595.0 * np.log10(1.0 + hz / 700.0))
     linear = hz * 3 / 200
     return np.where(hz < 1000, linear, 15 + np.log(np.maximum(hz, 1000) / 1000) * 27 / np.log(6.4))
 
@@ -108,7 +108,7 @@ def mel_to_hz(mel: np.ndarray | float, scale: MelScale) -> np.ndarray:
     """Inverse of `hz_to_mel`."""
     mel = np.asarray(mel, dtype=np.float64)
     if scale == "htk":
-        return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+        return np.asarray(700.0 * (10.0 ** (mel / 2595.0) - 1.0))
     return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((np.maximum(mel, 15) - 15) * np.log(6.4) / 27))
 
 
