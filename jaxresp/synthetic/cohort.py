@@ -30,9 +30,9 @@ class EventRates(NamedTuple):
 
 
 EASY_EVENTS: Mapping[str, EventRates] = MappingProxyType(
-    {"Healthy": EventRates(0, 0, 0)}
-    | {d: EventRates(0.95, 0.6, 0) for d in GROUPS["chronic"]}
-    | {d: EventRates(0, 0, 0.95) for d in GROUPS["infection"]}
+    {"Healthy": EventRates(0.0, 0.0, 0.0)}
+    | {d: EventRates(0.95, 0.6, 0.0) for d in GROUPS["chronic"]}
+    | {d: EventRates(0.0, 0.0, 0.95) for d in GROUPS["infection"]}
 )
 """At difficulty 0 the groups are told apart by what is heard in almost every cycle."""
 
@@ -200,7 +200,7 @@ def _draw_body(rng: np.random.Generator) -> tuple[float | None, str | None, floa
         return float(rng.integers(20, 91)), sex, round(float(np.clip(rng.normal(27, 4.5), 17, 45)), 2), None, None
     age = round(float(rng.uniform(0.5, 16)), 2) if rng.random() < 0.3 else float(rng.integers(1, 17))
     height = 75 + 6.3 * age + rng.normal(0, 4)
-    return age, sex, None, round(float((15.5 + 0.3 * age) * (height / 100) ** 2), 1), round(float(height))
+    return age, sex, None, round(float((15.5 + 0.3 * age) * (height / 100) ** 2), 1), float(round(height))
 
 
 def _draw_takes(
@@ -215,7 +215,7 @@ def _draw_takes(
             duration_s=round(float(rng.uniform(*config.duration_s)), 2),
             rate_hz=rate_hz,
             bits=bits,
-            level_dbfs=float(rng.uniform(-30, -22)),
+            level_dbfs=float(rng.uniform(-38, -30)),
         )
         for k in range(rng.integers(config.recordings_per_patient[0], config.recordings_per_patient[1] + 1))
     )

@@ -47,7 +47,7 @@ def render(
     level = 10 ** (take.level_dbfs / 20)
     body *= level / body.std()
     if config.plant_stethoscope:
-        body += 0.15 * level * sounds.hum(patient.stethoscope, n)
+        body += 0.2 * level * sounds.hum(patient.stethoscope, n)
     # Handling noise is of the stethoscope, not of the body, and so does not depend on what the lungs add to the level.
     body += 1.5 * level * config.difficulty * sounds.rubbing(rng, n, rng.poisson(0.3 * take.duration_s))
 

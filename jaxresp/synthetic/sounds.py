@@ -17,6 +17,7 @@ from jaxtyping import Float
 RATE_HZ = 8_000
 
 Signal = Float[np.ndarray, " time"]
+Spectrum = Float[np.ndarray, " frequency"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Stethoscope:
     high_pass_hz: float
     noise_dbfs: float
 
-    def response(self, frequency_hz: Signal) -> Signal:
+    def response(self, frequency_hz: Spectrum) -> Spectrum:
         """Amplitude response at the given frequencies (zero phase)."""
         f = np.maximum(frequency_hz, 1e-3)
         peak = 10 ** (self.resonance_db / 20) - 1
@@ -64,30 +65,30 @@ class Stethoscope:
 #: ICBHI's four recorders. Characters are made up, kept apart as audibly as real ones are.
 STETHOSCOPES: Mapping[str, Stethoscope] = MappingProxyType(
     {
-        "AKGC417L": Stethoscope(400, 2, 0.6, 2500, 25, -76),
-        "LittC2SE": Stethoscope(140, 6, 0.9, 1100, 30, -72),
-        "Litt3200": Stethoscope(260, 5, 0.8, 1300, 35, -80),
-        "Meditron": Stethoscope(190, 4, 0.7, 1700, 25, -78),
+        "AKGC417L": Stethoscope(400.0, 2.0, 0.6, 2500.0, 25.0, -76.0),
+        "LittC2SE": Stethoscope(140.0, 6.0, 0.9, 1100.0, 30.0, -72.0),
+        "Litt3200": Stethoscope(260.0, 5.0, 0.8, 1300.0, 35.0, -80.0),
+        "Meditron": Stethoscope(190.0, 4.0, 0.7, 1700.0, 25.0, -78.0),
     }
 )
 
 #: A planted signature: narrow resonance, spectral tilt about 300 Hz, mains hum. Far stronger than any real difference.
 SIGNATURES: Mapping[str, tuple[float, float, float]] = MappingProxyType(  # resonance_hz, tilt in dB per octave, hum_hz
     {
-        "AKGC417L": (1300.0, 2.5, 150.0),
-        "LittC2SE": (330.0, -2.5, 50.0),
+        "AKGC417L": (400.0, 2.5, 150.0),
+        "LittC2SE": (280.0, -2.5, 50.0),
         "Litt3200": (560.0, 0.0, 60.0),
         "Meditron": (850.0, 1.0, 100.0),
     }
 )
 
 
-def colour(signal: Signal, response: Signal) -> Signal:
+def colour(signal: Signal, response: Spectrum) -> Signal:
     """Filter by an amplitude response given at `np.fft.rfftfreq(signal.size, 1 / RATE_HZ)`."""
     return np.fft.irfft(np.fft.rfft(signal) * response, n=signal.size)
 
 
-def frequencies_hz(n_samples: int) -> Signal:
+def frequencies_hz(n_samples: int) -> Spectrum:
     """Frequencies of the bins `colour` wants."""
     return np.fft.rfftfreq(n_samples, 1 / RATE_HZ)
 
@@ -207,7 +208,13 @@ def crackle(two_cycle_s: float, initial_fraction: float = 0.13) -> Signal:
     return wave / np.abs(wave).max()
 
 
-def add_crackles(out: Signal, rng: np.random.Generator, onsets_s: Signal, two_cycle_s: float, amplitude: float) -> None:
+def add_crackles(
+    out: Signal,
+    rng: np.random.Generator,
+    onsets_s: Float[np.ndarray, " crackles"],
+    two_cycle_s: float,
+    amplitude: float,
+) -> None:
     """Add a crackle at each onset: durations vary by 15 %, peaks by ±4 dB about `amplitude`, either polarity."""
     for onset in onsets_s:
         shape = crackle(two_cycle_s * rng.uniform(0.85, 1.15), rng.uniform(0.11, 0.15))
@@ -252,11 +259,11 @@ def rubbing(rng: np.random.Generator, n_samples: int, count: int) -> Signal:
     return out
 
 
-def signature(name: str, frequency_hz: Signal) -> Signal:
+def signature(name: str, frequency_hz: Spectrum) -> Spectrum:
     """Amplitude response of the planted signature of a stethoscope."""
     resonance_hz, tilt_db, _ = SIGNATURES[name]
     f = np.maximum(frequency_hz, 20.0)
-    peak = 1 + 5 / (1 + (8 * (f / resonance_hz - resonance_hz / f)) ** 2)
+    peak = 1 + 7 / (1 + (6 * (f / resonance_hz - resonance_hz / f)) ** 2)
     return peak * 10 ** (tilt_db * np.log2(f / 300) / 20)
 
 

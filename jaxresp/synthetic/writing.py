@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import shutil
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import soundfile
@@ -13,7 +12,7 @@ import soundfile
 from jaxresp.synthetic.cohort import Patient, SyntheticConfig, SyntheticConfigError, draw_cohort
 from jaxresp.synthetic.recording import render
 
-Layout = Literal["official", "kaggle"]
+LAYOUTS = ("official", "kaggle")
 
 _FILENAME_FORMAT = """Elements contained in the filenames:
 
@@ -25,7 +24,7 @@ Recording equipment (made up after AKG C417L, 3M Littmann Classic II SE, 3M Litt
 """
 
 
-def write_corpus(folder: Path, config: SyntheticConfig | None = None, *, layout: Layout = "official") -> Path:
+def write_corpus(folder: Path, config: SyntheticConfig | None = None, *, layout: str = "official") -> Path:
     """Write a made-up corpus.
 
     Args:
@@ -41,7 +40,7 @@ def write_corpus(folder: Path, config: SyntheticConfig | None = None, *, layout:
     """
     config = config or SyntheticConfig()
     folder = Path(folder)
-    if layout not in ("official", "kaggle"):
+    if layout not in LAYOUTS:
         raise SyntheticConfigError(f"made-up corpus: there is no layout {layout!r}; choose official or kaggle")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SyntheticConfigError(f"made-up corpus: {folder} has something in it; name an empty or a new folder")
@@ -58,7 +57,7 @@ def write_corpus(folder: Path, config: SyntheticConfig | None = None, *, layout:
     return folder
 
 
-def _write(root: Path, config: SyntheticConfig, layout: Layout) -> None:
+def _write(root: Path, config: SyntheticConfig, layout: str) -> None:
     official = layout == "official"
     meta = root if official else root / "Respiratory_Sound_Database" / "Respiratory_Sound_Database"
     audio = meta / ("ICBHI_final_database" if official else "audio_and_txt_files")
