@@ -110,7 +110,7 @@ def test_a_lock_names_no_download_address(name: str) -> None:
 
 
 def test_what_is_served_is_what_is_tested() -> None:
-    """The Bento's list is the part of the lock that serving needs, at the same versions, without the training frameworks."""
+    """The Bento's list is the part of the lock that serving needs, at the same versions, without training's."""
 
     def pins(path: Path) -> dict[tuple[str, str], str]:
         requirements = [Requirement(entry.partition(" --hash")[0]) for entry in lock_entries(path)]
