@@ -64,7 +64,9 @@ class RunConfig:
         n_folds: patient-disjoint folds.
         variants: augmented versions of each training window, for front ends that augment.
         window: how recordings are cut.
-        training: settings of every trial that are not tuned.
+        filters: of the first trial's network.
+        dense: units of the first trial's network.
+        training: settings of every trial that are not tuned, and the first trial's.
         seed: of folds, augmentation, proposals, weights and intervals.
     """
 
@@ -74,6 +76,8 @@ class RunConfig:
     n_folds: int = 3
     variants: int = 3
     window: WindowConfig = field(default_factory=WindowConfig)
+    filters: int = 16
+    dense: int = 128
     training: TrainConfig = field(default_factory=TrainConfig)
     seed: int = 0
 
@@ -129,7 +133,7 @@ def run(
             bank=bank,
             labels=corpus.labels(task),
             task=task,
-            network=NetworkConfig(frontend.network),
+            network=NetworkConfig(frontend.network, config.filters, config.dense),
             training=replace(config.training, seed=config.seed),
             folds=folds[task.name],
         )

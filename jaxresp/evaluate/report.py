@@ -96,7 +96,7 @@ def markdown(results: Sequence[Result]) -> str:
         *(f"{line}\n" for line in caveats(results)),
     ]
     for result in results:
-        out += [f"## {result.name}", "", *_by_class(result.classes, result.metrics), ""]
+        out += [f"## {result.name}", "", *by_class(result.classes, result.metrics), ""]
     return "\n".join([*out, NOTICE, ""])
 
 
@@ -124,7 +124,7 @@ def card(result: Result) -> str:
             "",
             *_table(COLUMNS, rows([result])),
             "",
-            *_by_class(result.classes, result.metrics),
+            *by_class(result.classes, result.metrics),
             "",
             *(f"* {line}" for line in caveats([result])),
             "",
@@ -138,7 +138,8 @@ def card(result: Result) -> str:
     )
 
 
-def _by_class(classes: Sequence[str], metrics: Metrics) -> list[str]:
+def by_class(classes: Sequence[str], metrics: Metrics) -> list[str]:
+    """A Markdown table: precision, recall, F1, ROC-AUC, and the row of the confusion matrix, per class."""
     header = ("class", "precision", "recall", "F1", "ROC-AUC", "n", *(f"answered {name}" for name in classes))
     body = [
         (

@@ -1,0 +1,285 @@
+"""The command line: `jaxresp --help`. Each command imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import jaxresp
+from jaxresp.errors import JaxrespError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from jaxresp.corpus import Corpus
+    from jaxresp.run import RunConfig
+
+TASKS = ("binary", "multiclass", "multiclass-literature", "diagnosis")
+FEATURES = ("mfcc", "logmel", "augmented")
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_NEW = click.Path(file_okay=False, path_type=Path)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: a user's mistake is one clear line and exit status 2, Ctrl-C is 130."""
+    try:
+        status = cli.main(args=arguments, prog_name="jaxresp", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except JaxrespError as error:
+        click.echo(f"jaxresp: {error}", err=True)
+        status = 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("jaxresp: stopped; what was finished is kept, and the same command continues from there", err=True)
+        status = 130
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(jaxresp.__version__)
+def cli() -> None:
+    """Respiratory-sound classification, from a folder of recordings to a served answer.
+
+    A research tool, not a medical device.
+    """
+
+
+def _run_options(command: Any) -> Any:
+    for option in (
+        click.option("--seed", default=0, help="Of folds, weights, augmentation and proposals."),
+        click.option("--folds", default=3, help="Patient-disjoint folds."),
+        click.option("--epochs", default=40, help="Most epochs of one training."),
+        click.option("--balance", type=click.Choice(["class_weights", "smote", "none"]), default="class_weights"),
+        click.option("--tracking-uri", help="An MLflow server; by default SQLite in the work folder."),
+    ):
+        command = option(command)
+    return command
+
+
+def _one_model(command: Any) -> Any:
+    command = click.option("--features", type=click.Choice(FEATURES), default="logmel")(command)
+    return click.option("--task", type=click.Choice(TASKS), default="binary")(command)
+
+
+@cli.command()
+@click.argument("source", type=_FOLDER)
+@click.option("--data", type=_NEW, default=Path("data"), help="Where prepared datasets are kept.")
+@click.option("--partial", is_flag=True, help="Fewer recordings than were published will do.")
+def prepare(source: Path, data: Path, partial: bool) -> None:
+    """Build the TFDS dataset from SOURCE, the folder of an unpacked ICBHI 2017."""
+    from jaxresp import corpus
+
+    directory = corpus.prepare(source, data, partial=partial)
+    _describe(corpus.load(directory))
+    click.echo(directory)
+
+
+@cli.command()
+@click.argument("source", type=_FOLDER)
+@click.option("--work", type=_NEW, required=True, help="Where everything is written; the same folder continues.")
+@click.option("--trials", default=3, help="Settings tried per model.")
+@click.option("--partial", is_flag=True, help="Fewer recordings than were published will do.")
+@_run_options
+def run(source: Path, work: Path, trials: int, partial: bool, **options: Any) -> None:
+    """Everything: prepare SOURCE (an ICBHI folder), tune, train and evaluate all six models."""
+    _whole_run(source, work, _config(trials=trials, **options), partial, options["tracking_uri"])
+
+
+@cli.command()
+@click.argument("prepared", type=_FOLDER)
+@click.option("--work", type=_NEW, required=True, help="Where everything is written; the same folder continues.")
+@_one_model
+@click.option("--filters", default=16, help="Filters of the first block.")
+@click.option("--dense", default=128, help="Units of the dense layer.")
+@click.option("--dropout", default=0.3)
+@click.option("--learning-rate", default=1e-3)
+@_run_options
+def train(prepared: Path, work: Path, task: str, features: str, **options: Any) -> None:
+    """Train and evaluate one model with given settings, on a PREPARED dataset."""
+    _execute(_load(prepared), work, _config(tasks=(task,), features=(features,), trials=1, **options), options)
+
+
+@cli.command()
+@click.argument("prepared", type=_FOLDER)
+@click.option("--work", type=_NEW, required=True, help="Where everything is written; the same folder continues.")
+@_one_model
+@click.option("--trials", default=20, help="Settings to try.")
+@_run_options
+def sweep(prepared: Path, work: Path, task: str, features: str, trials: int, **options: Any) -> None:
+    """Tune one model by Optuna on a PREPARED dataset: filters, dense units, dropout, learning rate."""
+    _execute(_load(prepared), work, _config(tasks=(task,), features=(features,), trials=trials, **options), options)
+
+
+@cli.command()
+@click.argument("path", type=_FOLDER)
+@click.option("--data", type=_FOLDER, help="A prepared dataset of patients the Classifier was not trained on.")
+def evaluate(path: Path, data: Path | None) -> None:
+    """The table of a finished run (PATH is its work folder), or a Classifier directory on other patients (--data)."""
+    from rich.console import Console
+
+    if data is None:
+        from jaxresp.display import print_results
+        from jaxresp.run import load_results
+
+        print_results(Console(), load_results(path))
+        return
+    from jaxresp.classifier import Classifier
+    from jaxresp.evaluate.held_out import evaluate_held_out
+    from jaxresp.evaluate.report import by_class, with_interval
+
+    classifier, corpus = Classifier.load(path), _load(data)
+    held_out = evaluate_held_out(classifier, corpus)
+    click.echo(f"{classifier.name} on {held_out.metrics.n} recordings of {held_out.n_patients} patients")
+    for name, interval in held_out.intervals.items():
+        click.echo(f"{name.replace('_', ' ')}: {with_interval(getattr(held_out.metrics, name), interval)}")
+    click.echo("\n".join(by_class(classifier.classes, held_out.metrics)))
+
+
+@cli.command()
+@click.argument("files", type=_FILE, nargs=-1, required=True)
+@click.option("--model", type=_FOLDER, required=True, help="A Classifier directory.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line, with the timeline.")
+def predict(files: tuple[Path, ...], model: Path, as_json: bool) -> None:
+    """Classify sound FILES."""
+    from jaxresp.audio import AudioError
+    from jaxresp.classifier import Classifier
+    from jaxresp.prediction import NOTICE
+
+    classifier, failed = Classifier.load(model), 0
+    for file in files:
+        try:
+            answer = classifier.predict(file)
+        except AudioError as error:  # the other files still get their answer
+            click.echo(f"jaxresp: {error}", err=True)
+            failed += 1
+            continue
+        if as_json:
+            click.echo(json.dumps({"file": str(file), **answer.to_json()}))
+        else:
+            shares = ", ".join(f"{name} {p:.3f}" for name, p in answer.probabilities.items())
+            click.echo(f"{file}: {answer.label or f'no answer ({answer.reason})'} ({shares})")
+            for warning in answer.warnings:
+                click.echo(f"    {warning}")
+    if not as_json:
+        click.echo(NOTICE, err=True)
+    if failed:
+        raise JaxrespError(f"{failed} of {len(files)} files could not be classified")
+
+
+@cli.command()
+@click.argument("work", type=_FOLDER)
+def export(work: Path) -> None:
+    """Put the six Classifiers of a finished run (its WORK folder) into BentoML's model store."""
+    for tag in _bento("store").store_classifiers(work):
+        click.echo(tag)
+
+
+@cli.command()
+@click.option("--port", default=3000)
+@click.option("--host", default="127.0.0.1")
+def serve(port: int, host: str) -> None:
+    """Serve the exported Classifiers: HTTP API, page at /ui, metrics at /metrics."""
+    sys.exit(_bento("serve").serve(port, host))
+
+
+@cli.command()
+@click.option("--work", type=_NEW, default=Path("demo"), help="Where everything is written.")
+@click.option("--port", default=3000)
+@click.option("--serve/--no-serve", "then_serve", default=True, help="Serve at the end, or stop before.")
+def demo(work: Path, port: int, then_serve: bool) -> None:
+    """The whole road on made-up recordings: make them, train six models, serve them."""
+    from jaxresp.synthetic import SyntheticConfig, write_corpus
+
+    source = work / "made-up-icbhi"
+    if not source.is_dir():
+        click.echo("writing made-up recordings")
+        write_corpus(source, SyntheticConfig())
+    _whole_run(source, work, _config(trials=1, epochs=15), partial=True, tracking_uri=None)
+    os.environ.setdefault("BENTOML_HOME", str((work / "bentoml").resolve()))  # not into the user's own store
+    for tag in _bento("store").store_classifiers(work):
+        click.echo(f"exported {tag}")
+    if then_serve:
+        sys.exit(_bento("serve").serve(port, "127.0.0.1"))
+
+
+def _config(
+    *,
+    trials: int,
+    seed: int = 0,
+    folds: int = 3,
+    epochs: int = 40,
+    balance: Any = "class_weights",
+    dropout: float = 0.3,
+    learning_rate: float = 1e-3,
+    tracking_uri: str | None = None,
+    **more: Any,
+) -> RunConfig:
+    from jaxresp.run import RunConfig
+    from jaxresp.train import TrainConfig
+
+    del tracking_uri  # where it is logged is no part of what is run
+    try:
+        training = TrainConfig(max_epochs=epochs, balance=balance, dropout=dropout, learning_rate=learning_rate)
+        return RunConfig(n_trials=trials, n_folds=folds, seed=seed, training=training, **more)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _whole_run(source: Path, work: Path, config: RunConfig, partial: bool, tracking_uri: str | None) -> None:
+    from jaxresp import corpus
+
+    loaded = corpus.load(corpus.prepare(source, work / "data", partial=partial))
+    _execute(loaded, work, config, {"tracking_uri": tracking_uri})
+
+
+def _execute(corpus: Corpus, work: Path, config: RunConfig, options: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from jaxresp.compilation import use_persistent_cache
+    from jaxresp.display import print_results, progress_display
+    from jaxresp.run import run
+
+    use_persistent_cache()
+    _describe(corpus)
+    console = Console()
+    with progress_display(console) as progress:
+        results = run(corpus, work, config, tracking_uri=options["tracking_uri"], progress=progress)
+    print_results(console, results)
+    click.echo(f"Classifiers, report.md and MLflow store: {work}")
+
+
+def _load(prepared: Path) -> Corpus:
+    from jaxresp import corpus
+
+    return corpus.load(prepared)
+
+
+def _describe(corpus: Corpus) -> None:
+    patients = len(set(corpus.patient.tolist()))
+    seconds = len(corpus.samples) / corpus.rate_hz
+    partial = ", partial" if corpus.partial else ""
+    click.echo(f"{corpus.name}: {len(corpus)} recordings of {patients} patients, {seconds / 60:.1f} min{partial}")
+
+
+def _bento(module: str) -> ModuleType:
+    """A module of bento/, which lies beside datasets/ and is no part of the package."""
+    from jaxresp.shipped import root
+
+    folder = str(root())
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return import_module(f"bento.{module}")
+
+
+if __name__ == "__main__":
+    main()
