@@ -231,17 +231,9 @@ def load(prepared_dir: Path) -> Corpus:
     metadata = _metadata(prepared_dir)
     if "content_sha256" not in metadata:
         raise CorpusError(f"{prepared_dir} holds no prepared dataset; build one with `jaxresp prepare`")
-    import tensorflow_datasets as tfds
-
-    try:
-        builder = tfds.builder_from_directory(prepared_dir)
-        data = builder.as_data_source(SPLIT)
-    except (OSError, ValueError, KeyError) as error:
-        raise CorpusError(f"{prepared_dir} cannot be opened ({error}); prepare it again") from error
-
     samples = np.empty(int(metadata["total_samples"]), np.int16)
     content, ends, rows = hashlib.sha256(), [0], []
-    for example in data:
+    for example in _examples(prepared_dir):
         content.update(example_sha256(example))
         end = ends[-1] + len(example["audio"])
         if end > len(samples) or int(example["rate_hz"]) != metadata["rate_hz"]:
@@ -252,8 +244,8 @@ def load(prepared_dir: Path) -> Corpus:
     if content.hexdigest() != metadata["content_sha256"] or ends[-1] != len(samples):
         raise CorpusError(f"{prepared_dir} is not what was written there (its fingerprint differs); prepare it again")
     return Corpus(
-        name=builder.name,
-        version=str(builder.version),
+        name=str(metadata["name"]),
+        version=str(metadata["version"]),
         partial=bool(metadata["partial"]),
         fingerprint=str(metadata["content_sha256"]),
         rate_hz=int(metadata["rate_hz"]),
@@ -286,6 +278,17 @@ def example_sha256(example: Mapping[str, Any]) -> bytes:
         digest.update(f"{key} {len(part)} ".encode())
         digest.update(part)
     return digest.digest()
+
+
+def _examples(prepared_dir: Path) -> Iterator[dict[str, Any]]:
+    """The examples of a prepared directory, in the order they were written."""
+    import tensorflow_datasets as tfds
+
+    try:
+        yield from tfds.builder_from_directory(prepared_dir).as_data_source(SPLIT)
+    # what TFDS and array_record raise on files that are missing, cut short or altered
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise CorpusError(f"{prepared_dir} cannot be read ({error}); prepare it again") from error
 
 
 def _text(value: str | bytes) -> str:

@@ -87,7 +87,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             supervised_keys=None,
             homepage="https://bhichallenge.med.auth.gr",
             disable_shuffling=True,  # examples lie in the order of their names
-            metadata=tfds.core.MetadataDict(rate_hz=self.rate_hz),
+            metadata=tfds.core.MetadataDict(name=self.name, version=str(self.VERSION), rate_hz=self.rate_hz),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:

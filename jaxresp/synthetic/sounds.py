@@ -94,8 +94,9 @@ def frequencies_hz(n_samples: int) -> Spectrum:
 
 
 def draw_breaths(rng: np.random.Generator, duration_s: float, period_s: float) -> list[Breath]:
-    """Whole cycles end to end over a recording, each a little different, the first near its beginning."""
+    """One or more whole cycles end to end, each a little different, the first near the recording's beginning."""
     breaths: list[Breath] = []
+    period_s = min(period_s, 0.55 * duration_s)  # so that even the longest draw of one cycle fits
     start = float(rng.uniform(0.02, 0.35)) * period_s
     while True:
         end = start + period_s * float(np.clip(rng.normal(1, 0.1), 0.75, 1.3))
