@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -63,11 +64,13 @@ def print_results(console: Console, results: Sequence[Result]) -> None:
     """The table, who was in it, and what must be read with it."""
     corpus = results[0].corpus
     kind = " (made up)" if corpus["made_up"] else " (partial)" if corpus["partial"] else ""
-    table = Table(title=f"Unseen patients, {corpus['name']} {corpus['version']}{kind}", title_justify="left")
-    for column in report.COLUMNS:
-        table.add_column(column, no_wrap=column == "model")
+    title = f"Unseen patients, {corpus['name']} {corpus['version']}{kind}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in report.COLUMNS[:-1]:
+        table.add_column(column, no_wrap=column == "model", overflow="fold")
     for row in report.rows(results):
-        table.add_row(*row)
+        # Intervals under their numbers: the table then fits a terminal of 80 columns.
+        table.add_row(*(cell.replace(" [", "\n\\[").replace(" (", "\n(") for cell in row[:-1]))
     console.print(table)
     for line in (*report.cohort_lines(results), *report.caveats(results), NOTICE):
         console.print(line, highlight=False)

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxresp.classifier import Classifier
 from jaxresp.corpus import Corpus
+from jaxresp.evaluate.bootstrap import Interval
 from jaxresp.evaluate.metrics import Metrics, classification_metrics
 from jaxresp.evaluate.result import headline_intervals
 from jaxresp.pooling import pool
@@ -19,7 +20,7 @@ class HeldOut:
     """Metrics of a Classifier on a corpus, their intervals, and how many patients they rest on."""
 
     metrics: Metrics
-    intervals: dict[str, tuple[float, float]]
+    intervals: dict[str, Interval]
     n_patients: int
 
 
@@ -45,8 +46,6 @@ def evaluate_held_out(classifier: Classifier, corpus: Corpus, *, seed: int = 0) 
     labels = corpus.labels(classifier.task)
     return HeldOut(
         metrics=classification_metrics(labels, probabilities),
-        intervals={
-            k: tuple(v) for k, v in headline_intervals(labels, probabilities, corpus.patient, seed=seed).items()
-        },
+        intervals=headline_intervals(labels, probabilities, corpus.patient, seed=seed),
         n_patients=int(np.unique(corpus.patient).size),
     )

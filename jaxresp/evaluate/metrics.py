@@ -53,7 +53,8 @@ def classification_metrics(labels: Int[np.ndarray, " n"], probabilities: Float[n
     """All metrics at once, the predicted class being the most probable one.
 
     Precision, recall and F1 of a class that is never predicted or never present are 0 (scikit-learn's zero_division=0);
-    balanced accuracy and macro F1 average over the classes present, the one-vs-rest ROC-AUC over those it is defined for.
+    balanced accuracy and macro F1 average over the classes present, the one-vs-rest ROC-AUC over those it is defined
+    for.
 
     Raises:
         ValueError: no rows, or probabilities that are not finite.

@@ -19,7 +19,8 @@ def number(value: float) -> str:
 
 
 def with_interval(value: float, interval: Interval) -> str:
-    return f"{number(value)} [{number(interval.low)}–{number(interval.high)}]"
+    """The number with its interval, whose ends are themselves uncertain: two decimals."""
+    return f"{number(value)} [{interval.low:.2f}–{interval.high:.2f}]"
 
 
 def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
@@ -32,7 +33,7 @@ def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
                 for name in ("balanced_accuracy", "macro_f1", "macro_roc_auc")
             ),
             number(result.metrics.accuracy),
-            f"{number(result.majority.balanced_accuracy)} (accuracy {number(result.majority.accuracy)})",
+            f"{number(result.majority.balanced_accuracy)} (acc. {number(result.majority.accuracy)})",
             f"{result.settings['network']} {result.settings['filters']}×{result.settings['dense']}",
         )
         for result in results
