@@ -65,12 +65,13 @@ def print_results(console: Console, results: Sequence[Result]) -> None:
     corpus = results[0].corpus
     kind = " (made up)" if corpus["made_up"] else " (partial)" if corpus["partial"] else ""
     title = f"Unseen patients, {corpus['name']} {corpus['version']}{kind}"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0))
     for column in report.COLUMNS[:-1]:
         table.add_column(column, no_wrap=column == "model", overflow="fold")
     for row in report.rows(results):
         # Intervals under their numbers: the table then fits a terminal of 80 columns.
-        table.add_row(*(cell.replace(" [", "\n\\[").replace(" (", "\n(") for cell in row[:-1]))
+        cells = (cell.replace(" [", "\n\\[").replace("(accuracy ", "\n(") for cell in row[:-1])
+        table.add_row(*cells)
     console.print(table)
     for line in (*report.cohort_lines(results), *report.caveats(results), NOTICE):
         console.print(line, highlight=False)

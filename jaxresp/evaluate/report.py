@@ -10,7 +10,7 @@ from jaxresp.evaluate.metrics import Metrics
 from jaxresp.evaluate.result import Result
 from jaxresp.prediction import NOTICE
 
-COLUMNS = ("model", "balanced accuracy", "macro F1", "ROC-AUC", "accuracy", "majority class", "network")
+COLUMNS = ("model", "balanced accuracy", "macro F1", "ROC-AUC", "accuracy", "majority (accuracy)", "network")
 
 
 def number(value: float) -> str:
@@ -33,7 +33,7 @@ def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
                 for name in ("balanced_accuracy", "macro_f1", "macro_roc_auc")
             ),
             number(result.metrics.accuracy),
-            f"{number(result.majority.balanced_accuracy)} (acc. {number(result.majority.accuracy)})",
+            f"{number(result.majority.balanced_accuracy)} (accuracy {number(result.majority.accuracy)})",
             f"{result.settings['network']} {result.settings['filters']}×{result.settings['dense']}",
         )
         for result in results
