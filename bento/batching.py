@@ -1,0 +1,94 @@
+"""Joins the windows of requests that are waiting for the same network into one call of it.
+
+BentoML's own adaptive batching (CorkDispatcher) is not used: it sits behind an HTTP endpoint of its own, so the windows
+of a request would be sent once more to ourselves; it cancels what it expects to be late (503), polls every
+millisecond, and its queue has no bound. Here nothing waits for company: a batch is whatever arrived while the network
+was busy with the last one, so a lone request is as fast as without batching.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int16
+
+from bento.errors import Overloaded
+
+Logits = Callable[[Int16[np.ndarray, "w time"], Float32[np.ndarray, " w"]], Float32[np.ndarray, "w outputs"]]
+
+
+@dataclass(eq=False)
+class _Job:
+    samples: Int16[np.ndarray, "w time"]
+    scale: Float32[np.ndarray, " w"]
+    done: asyncio.Future[Float32[np.ndarray, "w outputs"]]
+
+
+class Batcher:
+    """One network's queue, on one event loop.
+
+    Args:
+        logits: windows → logits, row by row independent of each other; called in a thread, one call at a time.
+        max_batch: windows in one call. Longer requests go alone.
+        max_queued: windows that may wait.
+    """
+
+    def __init__(self, logits: Logits, *, max_batch: int, max_queued: int) -> None:
+        self._logits, self._max_batch, self._max_queued = logits, max_batch, max_queued
+        self._queue: deque[_Job] = deque()
+        self._queued = 0
+        self._runner: asyncio.Task[None] | None = None
+
+    async def __call__(
+        self, samples: Int16[np.ndarray, "w time"], scale: Float32[np.ndarray, " w"]
+    ) -> Float32[np.ndarray, "w outputs"]:
+        """The logits of these windows, computed together with those of whoever else is waiting.
+
+        Raises:
+            Overloaded: too many windows are waiting.
+        """
+        if self._queue and self._queued + len(samples) > self._max_queued:
+            raise Overloaded("too many recordings are waiting for this model; try again in a few seconds")
+        job = _Job(samples, scale, asyncio.get_running_loop().create_future())
+        self._queue.append(job)
+        self._queued += len(samples)
+        if self._runner is None or self._runner.done():
+            self._runner = asyncio.create_task(self._run())
+        return await job.done
+
+    def _next(self) -> list[_Job]:
+        """The longest run of waiting requests that fits one call; at least one."""
+        jobs: list[_Job] = []
+        total = 0
+        while self._queue and (not jobs or total + len(self._queue[0].samples) <= self._max_batch):
+            job = self._queue.popleft()
+            self._queued -= len(job.samples)
+            if not job.done.cancelled():  # its sender hung up while it waited
+                jobs.append(job)
+                total += len(job.samples)
+        return jobs
+
+    async def _run(self) -> None:
+        while self._queue:
+            jobs = self._next()
+            if not jobs:
+                continue
+            try:
+                logits = await asyncio.to_thread(
+                    self._logits,
+                    np.concatenate([job.samples for job in jobs]),
+                    np.concatenate([job.scale for job in jobs]),
+                )
+            except Exception as error:  # each request of the batch must hear of it, and the next batch must run
+                for job in jobs:
+                    if not job.done.done():
+                        job.done.set_exception(error)
+                continue
+            stops = np.cumsum([len(job.samples) for job in jobs])
+            for job, part in zip(jobs, np.split(logits, stops[:-1]), strict=True):
+                if not job.done.done():
+                    job.done.set_result(part)
