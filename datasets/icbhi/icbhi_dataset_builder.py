@@ -107,7 +107,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             try:
                 recording = read_audio(entry.wav, rate_hz=self.rate_hz)
             except AudioError as error:  # told with all others at the end
-                faults.add(entry.wav.name, str(error), icbhi_folder.SOUND_REMEDY)
+                faults.add(entry.wav.name, _fault(entry.wav, error), icbhi_folder.SOUND_REMEDY)
                 continue
             trouble = icbhi_folder.cycle_fault(entry.cycles, recording.facts.duration_s)
             if trouble is not None:
@@ -148,10 +148,15 @@ def read_source(path: Path, *, partial: bool) -> Any:
         try:
             read_audio(wav)
         except AudioError as error:
-            return str(error)
+            return _fault(wav, error)
         return None
 
     return icbhi_folder.read_folder(path, partial=partial, check_sound=check_sound)
+
+
+def _fault(wav: Path, error: AudioError) -> str:
+    """What is wrong with a sound file, without the remedy at the end, which is meant for an upload."""
+    return str(error).removeprefix(f"{wav.name}: ").rpartition("; ")[0] or str(error)
 
 
 def source_fingerprint(folder: Any, config: str) -> str:
