@@ -7,7 +7,9 @@ each trial is a child run with its settings, its score and the losses of every e
 from __future__ import annotations
 
 import logging
+import os
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -64,6 +66,7 @@ class Tracker:
     def __init__(self, folder: Path, experiment: str, uri: str | None = None):
         for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.models.model"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # the command line shows its own
         self.uri = uri or f"sqlite:///{(folder / 'mlflow.db').resolve()}"
         mlflow.set_tracking_uri(self.uri)
         self._client = MlflowClient(self.uri)
@@ -118,7 +121,9 @@ class Tracker:
         self._client.log_figure(study, confusion_figure(result.metrics, result.classes, result.name), "confusion.png")
         self._client.log_text(study, out_of_fold, "out_of_fold.csv")
         self._client.log_dict(study, result.to_json(), "result.json")
-        with mlflow.start_run(run_id=study):
+        with mlflow.start_run(run_id=study), warnings.catch_warnings():
+            # The signature is written out, and a sound file is no example that JSON could hold.
+            warnings.filterwarnings("ignore", message=".*input example was not provided.*")
             mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(Path(__file__).with_name("tracking_model.py")),

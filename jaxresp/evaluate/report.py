@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from jaxresp.evaluate.bootstrap import Interval
 from jaxresp.evaluate.metrics import Metrics
 from jaxresp.evaluate.result import Result
@@ -68,6 +70,18 @@ def caveats(results: Sequence[Result]) -> list[str]:
             f"This is a subset of {corpus['name']} ({n} recordings): "
             "it shows that the program works, not how well it diagnoses."
         )
+    for result in results:
+        answered = np.sum(result.metrics.confusion, axis=0)
+        never = [name for name, count in zip(result.classes, answered, strict=True) if count == 0]
+        missed = [
+            name
+            for name, recall, count in zip(result.classes, result.metrics.recall, answered, strict=True)
+            if recall == 0 and count > 0
+        ]
+        if never:
+            lines.append(f"{result.name} never answers {' or '.join(never)}, whatever its accuracy.")
+        if missed:
+            lines.append(f"{result.name} recognises no {' and no '.join(missed)}.")
     few = sorted({f"{c} ({n})" for r in results for c, n in r.patients.items() if n < 10})
     if few:
         lines.append(f"Fewer than ten patients in: {', '.join(few)}. Intervals over so few patients are too narrow.")
