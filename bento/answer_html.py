@@ -77,7 +77,7 @@ def _facts(prediction: Mapping[str, Any]) -> str:
         "Sampling rate": f"{audio['native_rate_hz'] / 1000:g} kHz",
         "Format": f"{audio['subtype'].replace('_', ' ')}, {channels}",
         "Bandwidth": f"up to {audio['bandwidth_hz']:.0f} Hz",
-        "Level": f"{audio['rms_dbfs']:.0f} dBFS mean, {audio['peak_dbfs']:.0f} peak",
+        "Level": f"{audio['rms_dbfs']:.1f} dBFS, peak {audio['peak_dbfs']:.1f}",
         "Clipped": f"{100 * audio['clipped_fraction']:.1f} %",
     }
     items = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())

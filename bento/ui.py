@@ -90,6 +90,10 @@ def _theme() -> gr.themes.Base:
         button_primary_background_fill_hover="#115e59",
         button_primary_background_fill_dark="#0f766e",
         button_primary_background_fill_hover_dark="#0d9488",
+        checkbox_label_background_fill="#eef3f6",
+        checkbox_label_background_fill_dark="#1d2c36",
+        checkbox_label_background_fill_selected="#d8ebe9",
+        checkbox_label_background_fill_selected_dark="#124640",
         button_primary_text_color="#ffffff",
         button_primary_text_color_dark="#ffffff",
     )
@@ -165,6 +169,7 @@ def build(engine: Engine, examples: dict[str, Path]) -> gr.Blocks:
             with gr.Column(scale=4, min_width=320):
                 sound = gr.Audio(
                     label="Recording",
+                    elem_id="sound",
                     sources=["upload", "microphone"],
                     type="filepath",
                     editable=False,
@@ -175,8 +180,8 @@ def build(engine: Engine, examples: dict[str, Path]) -> gr.Blocks:
                 )
                 gr.HTML('<p class="jr-small">Or take a made-up sound, synthesised on this computer:</p>')
                 with gr.Row(elem_classes="jr-clips"):
-                    for words, path in examples.items():
-                        clip = gr.Button(words, size="sm", variant="secondary", min_width=90)
+                    for sound_of, path in examples.items():
+                        clip = gr.Button(sound_of, size="sm", variant="secondary", min_width=90)
                         clip.click(lambda path=path: str(path), None, sound, api_visibility="private", queue=False)
                 with gr.Tabs():
                     with gr.Tab("Quick", id="quick"):
@@ -200,8 +205,10 @@ def build(engine: Engine, examples: dict[str, Path]) -> gr.Blocks:
                 with gr.Accordion("The answer as JSON", open=False, visible=False) as details:
                     raw = gr.JSON(None, show_label=False)
         outputs = [answer, picture, raw, details]
-        quick_button.click(quick, sound, outputs, api_name="quick", concurrency_limit=8)
-        flexible_button.click(flexible, [sound, task, features], outputs, api_name="flexible", concurrency_limit=8)
+        quick_button.click(quick, sound, outputs, api_name="quick", concurrency_limit=8, scroll_to_output=True)
+        flexible_button.click(
+            flexible, [sound, task, features], outputs, api_name="flexible", concurrency_limit=8, scroll_to_output=True
+        )
         gr.on([task.change, features.change], card, [task, features], model_card, api_visibility="private", queue=False)
     return blocks
 
