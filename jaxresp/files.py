@@ -45,9 +45,16 @@ def whole_directory(path: Path) -> Iterator[Path]:
         yield partial
         if path.exists():
             retired = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.")) / "old"
-            os.rename(path, retired)
-            os.rename(partial, path)
-            shutil.rmtree(retired.parent)
+            try:
+                os.rename(path, retired)
+                os.rename(partial, path)
+            except BaseException:
+                if retired.exists() and not path.exists():  # between the two renames: the old one goes back
+                    os.rename(retired, path)
+                raise
+            finally:
+                if path.exists():  # never the only copy
+                    shutil.rmtree(retired.parent, ignore_errors=True)
         else:
             os.rename(partial, path)
     except BaseException:

@@ -17,10 +17,12 @@ def pool(
         n_units: how many units there are; each needs at least one window.
 
     Raises:
-        ValueError: a unit without a window.
+        ValueError: a unit without a window, or a window of a unit that is not there.
     """
     count = np.bincount(unit, minlength=n_units)
-    if count.size > n_units or (count == 0).any():
+    if count.size > n_units:
+        raise ValueError(f"a window belongs to unit {count.size - 1}, and there are {n_units} (numbered from 0)")
+    if (count == 0).any():
         raise ValueError(f"{int((count == 0).sum())} of {n_units} units have no window to answer from")
     # Summed in float64: the order of the windows must not show in the answer.
     total = np.stack([np.bincount(unit, weights=column, minlength=n_units) for column in logits.T], axis=1)

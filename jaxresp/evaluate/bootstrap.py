@@ -50,5 +50,6 @@ def patient_bootstrap(
         drawn = np.concatenate([rng.choice(stratum, stratum.size) for stratum in strata])
         rows = np.concatenate([rows_of[p] for p in drawn])
         values.append(statistics(labels[rows], probabilities[rows]))
-    low, high = np.nanpercentile(np.asarray(values, float), [2.5, 97.5], axis=0)
+    # A statistic that a sample leaves undefined has no interval: leaving such samples out would hide that.
+    low, high = np.percentile(np.asarray(values, float), [2.5, 97.5], axis=0)
     return [Interval(float(a), float(b)) for a, b in zip(low, high, strict=True)]

@@ -22,7 +22,8 @@ def number(value: float) -> str:
 
 def with_interval(value: float, interval: Interval) -> str:
     """The number with its interval, whose ends are themselves uncertain: two decimals."""
-    return f"{number(value)} [{interval.low:.2f}–{interval.high:.2f}]"
+    ends = "undefined" if any(map(math.isnan, interval)) else f"{interval.low:.2f}–{interval.high:.2f}"
+    return f"{number(value)} [{ends}]"
 
 
 def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:

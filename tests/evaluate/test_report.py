@@ -1,0 +1,95 @@
+"""Numbers that leave the program carry their n, their interval and the baseline they must beat."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jaxresp.evaluate import report
+from jaxresp.evaluate.bootstrap import Interval
+from jaxresp.evaluate.metrics import classification_metrics
+from jaxresp.evaluate.result import HEADLINES, Result
+from jaxresp.prediction import NOTICE
+
+LABELS = np.repeat([0, 1], [3, 17])
+RIGHT = np.where(LABELS == 1, 0.8, 0.3)
+RIGHT[[2, 19]] = 0.7, 0.2  # one mistake in each class
+
+
+def result(task: str = "binary", features: str = "mfcc", **changes: object) -> Result:
+    probabilities = np.stack([1 - RIGHT, RIGHT], 1)
+    made = Result(
+        name=f"{task}-{features}",
+        task=task,
+        features=features,
+        classes=("Normal", "Abnormal"),
+        metrics=classification_metrics(LABELS, probabilities),
+        intervals={name: Interval(0.5, 0.875) for name in HEADLINES},
+        majority=classification_metrics(LABELS, np.tile([0.15, 0.85], (20, 1))),
+        patients={"Normal": 3, "Abnormal": 12},
+        recordings={"Normal": 3, "Abnormal": 17},
+        settings={"network": "cnn2d", "filters": 16, "dense": 128, "epochs": 9},
+        validation_loss=0.5,
+        corpus={"name": "icbhi", "version": "1.0.0", "partial": False, "made_up": False, "fingerprint": "f"},
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def corpus(**changes: bool) -> dict[str, object]:
+    return {**result().corpus, **changes}
+
+
+def test_every_row_stands_beside_its_interval_and_the_majority() -> None:
+    (row,) = report.rows([result()])
+    shown = dict(zip(report.COLUMNS, row, strict=True))
+    assert shown["model"] == "binary-mfcc"
+    assert shown["balanced accuracy"] == "0.804 [0.50–0.88]"
+    assert shown["accuracy"] == "0.900"
+    assert shown["majority (accuracy)"] == "0.500 (accuracy 0.850)"
+    assert shown["network"] == "cnn2d 16×128"
+
+
+@pytest.mark.parametrize("text", ["0.804", "3 patients / 3 recordings", "12 patients / 17 recordings", NOTICE])
+@pytest.mark.parametrize("document", ["markdown", "card"])
+def test_report_and_card_carry_numbers_patients_and_the_notice(document: str, text: str) -> None:
+    ours = report.markdown([result()]) if document == "markdown" else report.card(result())
+    assert text in ours
+
+
+def test_tables_are_well_formed() -> None:
+    for line_block in (report.markdown([result(), result(features="logmel")]), report.card(result())):
+        tables = [block for block in line_block.split("\n\n") if block.startswith("|")]
+        assert len(tables) >= 2
+        for table in tables:
+            assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+def test_a_cohort_is_told_once_per_task() -> None:
+    lines = report.cohort_lines([result(), result(features="logmel"), result(task="other")])
+    assert [line.split(":")[0] for line in lines] == ["binary", "other"]
+
+
+def test_what_kind_of_corpus_it_was_is_always_said() -> None:
+    full = " ".join(report.caveats([result()]))
+    part = " ".join(report.caveats([result(corpus=corpus(partial=True))]))
+    made_up = " ".join(report.caveats([result(corpus=corpus(partial=True, made_up=True))]))
+    assert "subset" not in full and "made up" not in full
+    assert "subset of icbhi (20 recordings)" in part
+    assert "made up" in made_up and "say nothing about patients" in made_up
+    assert "without listening" in full and "without listening" in part and "without listening" not in made_up
+
+
+def test_few_patients_are_named() -> None:
+    assert any("Normal (3)" in line and "Abnormal" not in line for line in report.caveats([result()]))
+    many = result(patients={"Normal": 10, "Abnormal": 12})
+    assert not any("Fewer than ten" in line for line in report.caveats([many]))
+
+
+def test_what_is_undefined_is_called_so() -> None:
+    nothing = Interval(math.nan, math.nan)
+    assert report.number(math.nan) == "undefined"
+    assert report.with_interval(math.nan, nothing) == "undefined [undefined]"
+    assert "nan" not in report.with_interval(0.5, nothing)
