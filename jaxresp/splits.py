@@ -228,7 +228,8 @@ def _choose_validation(
     rng: np.random.Generator,
 ) -> Shaped[np.ndarray, " patients"]:
     """Which patients validate: a systematic sample of each class over its patients ordered by number of recordings,
-    so that neither the most nor the least recorded patients gather on one side."""
+    so that neither the most nor the least recorded patients gather on one side.
+    """
     chosen = np.zeros(len(stratum), dtype=bool)
     for label in sorted(set(stratum), key=str):
         members = rng.permutation([p for p, own in enumerate(stratum) if own == label and available[p]])
