@@ -25,13 +25,15 @@ def dropout(
 
 
 def max_pool(x: Float[Array, "batch *spatial channels"]) -> Float[Array, "batch *pooled channels"]:
-    """The larger of every two neighbours along each spatial axis; an odd last one is dropped.
+    """The larger of every two neighbours along each spatial axis; an odd last one is dropped, a single one stays.
 
     Written as a reshape and a maximum: the gradient of `lax.reduce_window` is a select-and-scatter, several times
     slower on a CPU.
     """
     for axis in range(1, x.ndim - 1):
         half = x.shape[axis] // 2
+        if half == 0:
+            continue
         x = jax.lax.slice_in_dim(x, 0, 2 * half, axis=axis)
         x = x.reshape(*x.shape[:axis], half, 2, *x.shape[axis + 1 :]).max(axis + 1)
     return x
@@ -40,7 +42,7 @@ def max_pool(x: Float[Array, "batch *spatial channels"]) -> Float[Array, "batch 
 class ConvBlock(nnx.Module):
     """Convolution, batch normalisation, ReLU, max pooling by 2 along every axis of the kernel.
 
-    Maps [batch, *spatial, in_features] to [batch, *(spatial // 2), out_features].
+    Maps [batch, *spatial, in_features] to [batch, *max(spatial // 2, 1), out_features].
     """
 
     def __init__(self, in_features: int, out_features: int, kernel: tuple[int, ...], *, rngs: nnx.Rngs):

@@ -71,7 +71,12 @@ def unpack(data: bytes) -> dict[str, np.ndarray]:
         WeightsMismatch: bytes that are no such archive.
     """
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return {name.removesuffix(".npy"): _read_array(archive, name) for name in archive.namelist()}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise WeightsMismatch(f"the weights are not a readable .npz archive: {error}") from error
+
+
+def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    with archive.open(name) as file:
+        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
