@@ -50,6 +50,16 @@ class SearchSpace:
     dropout: tuple[float, float] = (0.1, 0.5)
     learning_rate: tuple[float, float] = (1e-4, 1e-2)
 
+    def holds(self, settings: dict[str, Any]) -> bool:
+        """Whether these settings could be drawn."""
+        low, high, step = self.dense
+        return (
+            settings["filters"] in self.filters
+            and settings["dense"] in range(low, high + 1, step)
+            and self.dropout[0] <= settings["dropout"] <= self.dropout[1]
+            and self.learning_rate[0] <= settings["learning_rate"] <= self.learning_rate[1]
+        )
+
     def settings(self, trial: optuna.Trial) -> dict[str, Any]:
         low, high, step = self.dense
         return {
@@ -133,32 +143,15 @@ def sweep(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(
-        study_name=problem.name,
-        storage=storage_url or f"sqlite:///{folder / 'study.db'}",
-        direction="minimize",
-        load_if_exists=True,
-    )
-    for left in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
-        study.tell(left.number, state=optuna.trial.TrialState.FAIL)  # a killed run's; its place is taken anew
-    trials = [_load(problem, folder / f"trial-{n}", n) for n in range(len(_finished(study)))]
-    for number in range(len(trials), n_trials):
-        # The sampler is seeded by the place in the study: a continued study proposes what an unbroken one would.
-        study.sampler = optuna.samplers.TPESampler(
-            seed=_seed(problem, number), n_startup_trials=STARTUP_TRIALS, multivariate=True
+    database = optuna.storages.RDBStorage(storage_url or f"sqlite:///{folder / 'study.db'}")
+    try:
+        study = optuna.create_study(
+            study_name=problem.name, storage=database, direction="minimize", load_if_exists=True
         )
-        if number == 0:
-            study.enqueue_trial(_defaults(problem))
-        asked = study.ask()
-        settings = (space or SearchSpace()).settings(asked)
-        fits = _fit_folds(problem, settings, f"trial {number + 1}/{n_trials}", number / n_trials, 1 / n_trials, report)
-        trial = Trial(number, *_configured(problem, settings), fits)
-        _save(trial, folder / f"trial-{number}")
-        study.tell(asked, trial.score)
-        trials.append(trial)
-        best = min(t.score for t in trials)
-        report(f"trial {number + 1}/{n_trials}: loss {trial.score:.3f}, best {best:.3f}", (number + 1) / n_trials)
-    return tuple(trials)
+        return _continue(study, problem, folder, n_trials, space or SearchSpace(), report)
+    finally:
+        database.remove_session()
+        database.engine.dispose()
 
 
 def best_trial(trials: tuple[Trial, ...]) -> Trial:
@@ -194,6 +187,33 @@ def fit_final(problem: Problem, trials: tuple[Trial, ...], report: Report = lamb
         epochs=epochs,
         on_epoch=lambda epoch, losses: report(f"final fit, epoch {epoch}/{epochs}", epoch / epochs),
     )
+
+
+def _continue(
+    study: optuna.Study, problem: Problem, folder: Path, n_trials: int, space: SearchSpace, report: Report
+) -> tuple[Trial, ...]:
+    for left in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+        study.tell(left.number, state=optuna.trial.TrialState.FAIL)  # a killed run's; its place is taken anew
+    trials = [_load(problem, folder / f"trial-{n}", n) for n in range(len(_finished(study)))]
+    for number in range(len(trials), n_trials):
+        # The sampler is seeded by the place in the study: a continued study proposes what an unbroken one would.
+        study.sampler = optuna.samplers.TPESampler(
+            seed=_seed(problem, number), n_startup_trials=STARTUP_TRIALS, multivariate=True
+        )
+        settings = _defaults(problem)
+        if number == 0 and space.holds(settings):
+            study.enqueue_trial(settings)
+        asked = study.ask()
+        if number > 0 or space.holds(settings):  # else the defaults are tried without Optuna knowing what they are
+            settings = space.settings(asked)
+        fits = _fit_folds(problem, settings, f"trial {number + 1}/{n_trials}", number / n_trials, 1 / n_trials, report)
+        trial = Trial(number, *_configured(problem, settings), fits)
+        _save(trial, folder / f"trial-{number}")
+        study.tell(asked, trial.score)
+        trials.append(trial)
+        best = min(t.score for t in trials)
+        report(f"trial {number + 1}/{n_trials}: loss {trial.score:.3f}, best {best:.3f}", (number + 1) / n_trials)
+    return tuple(trials)
 
 
 def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:

@@ -36,6 +36,9 @@ install_import_hook("jaxresp", "beartype.beartype")
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+from jaxresp.corpus import Corpus, load, prepare  # noqa: E402
+from jaxresp.synthetic import SyntheticConfig, write_corpus  # noqa: E402
+
 
 def _folder_named_by(variable: str, layout: str) -> Path:
     value = os.environ.get(variable)
@@ -73,3 +76,12 @@ def _strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
             yield
     else:
         yield
+
+
+@pytest.fixture(scope="session")
+def easy_corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """A made-up corpus at its easy setting, through the real builder: 24 patients, 48 recordings of 10 to 12 s."""
+    folder = tmp_path_factory.mktemp("easy")
+    config = SyntheticConfig(patients_per_group=8, recordings_per_patient=(2, 2), duration_s=(10.0, 12.0), seed=7)
+    source = write_corpus(folder / "icbhi", config)
+    return load(prepare(source, folder / "data", partial=True))
