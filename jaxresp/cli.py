@@ -58,7 +58,7 @@ def _run_options(command: Any) -> Any:
     for option in (
         click.option("--seed", default=0, help="Of folds, weights, augmentation and proposals."),
         click.option("--folds", default=3, help="Patient-disjoint folds."),
-        click.option("--epochs", default=40, help="Most epochs of one training."),
+        click.option("--epochs", default=50, help="Most epochs of one training."),
         click.option("--balance", type=click.Choice(["class_weights", "smote", "none"]), default="class_weights"),
         click.option("--tracking-uri", help="An MLflow server; by default SQLite in the work folder."),
     ):
@@ -204,7 +204,7 @@ def demo(work: Path, port: int, then_serve: bool) -> None:
     if not source.is_dir():
         click.echo("writing made-up recordings")
         write_corpus(source, SyntheticConfig())
-    _whole_run(source, work, _config(trials=1, epochs=15), partial=True, tracking_uri=None)
+    _whole_run(source, work, _config(trials=1, epochs=20, learning_rate=3e-3), partial=True, tracking_uri=None)
     os.environ.setdefault("BENTOML_HOME", str((work / "bentoml").resolve()))  # not into the user's own store
     for tag in _bento("store").store_classifiers(work):
         click.echo(f"exported {tag}")
@@ -217,7 +217,7 @@ def _config(
     trials: int,
     seed: int = 0,
     folds: int = 3,
-    epochs: int = 40,
+    epochs: int = 50,
     balance: Any = "class_weights",
     dropout: float = 0.3,
     learning_rate: float = 1e-3,
