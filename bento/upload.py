@@ -92,11 +92,11 @@ def _unquoted(value: str) -> str:
 
 
 class AudioForm(bentoml.IODescriptor):
-    """A form with a sound. Described to BentoML, so that its clients and its API page know it, but parsed by us.
+    """A form with a sound."""
 
-    BentoML's own parser fetches a URL that stands in a file field, answers 500 to any other text in it, and writes the
-    sound to disk under its sender's file name. Parsing waits for the endpoint, whose errors are answered as ours.
-    """
+    # Described to BentoML, so that its clients and its API page know it, but parsed by us: BentoML's own parser fetches
+    # a URL that stands in a file field, answers 500 to any other text in it, and writes the sound to disk under its
+    # sender's file name. Parsing waits for the endpoint, whose errors are answered as ours.
 
     audio: Annotated[Path, ContentType("audio/*")] = Field(description="wav, flac, ogg, mp3; 0.5 s to 10 minutes")
 

@@ -170,4 +170,5 @@ def test_bentoml_client_finds_its_way(served: Served, tmp_path) -> None:
     path.write_bytes(GOOD)
     with bentoml.SyncHTTPClient(served.url) as client:
         answer = client.classify_with(audio=path, task="multiclass", features="mfcc")
+    client._temp_dir.cleanup()  # it leaves that to the garbage collector, which warns in somebody else's test
     assert_same_answer(answer, served.offline["multiclass-mfcc"].predict(GOOD).to_json())
