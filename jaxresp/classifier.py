@@ -14,7 +14,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import jax
 import numpy as np
@@ -151,7 +151,7 @@ class Classifier:
     # Answering
 
     def predict(
-        self, source: str | Path | bytes | BinaryIO | audio.Recording, *, name: str | None = None
+        self, source: str | Path | bytes | audio.BinaryFile | audio.Recording, *, name: str | None = None
     ) -> Prediction:
         """Any sound file, its bytes, or a Recording → the answer.
 
@@ -162,7 +162,7 @@ class Classifier:
         samples, scale, start_s = self.cut(recording)
         return self.answer(recording, self.logits(samples, scale), start_s)
 
-    def decode(self, source: str | Path | bytes | BinaryIO, name: str | None = None) -> audio.Recording:
+    def decode(self, source: str | Path | bytes | audio.BinaryFile, name: str | None = None) -> audio.Recording:
         """Read a sound onto the grid this Classifier was trained on."""
         return audio.read_audio(source, rate_hz=self.frontend.rate_hz, name=name)
 
@@ -268,7 +268,7 @@ class Classifier:
         with whole_directory(directory) as partial:
             for name, data in content.items():
                 (partial / name).write_bytes(data)
-            (partial / "provenance.json").write_bytes(_json({**self.provenance, "files": hashes}))
+            (partial / "provenance.json").write_bytes(_sealed({**self.provenance, "files": hashes}))
         return _version(hashes)
 
     @classmethod
@@ -283,11 +283,15 @@ class Classifier:
         directory = Path(directory)
         content = {name: _read(directory, name) for name in (*_FILES, "provenance.json")}
         provenance = _parsed(directory, "provenance.json", content["provenance.json"])
+        provenance.pop("sha256", None)
+        genuine = {"provenance.json": _sealed(provenance) == content["provenance.json"]}
         hashes = provenance.pop("files", {})
-        for name in _FILES:
-            if hashes.get(name) != sha256(content[name]):
+        genuine |= {name: hashes.get(name) == sha256(content[name]) for name in _FILES}
+        for name, is_genuine in genuine.items():
+            if not is_genuine:
                 raise ClassifierAltered(
-                    f"{directory / name} is not the file that training left (its SHA-256 differs from provenance.json); "
+                    f"{directory / name} is not the file that training left "
+                    "(its SHA-256 differs from the one in provenance.json); "
                     "restore the directory from where it was released, or train again"
                 )
         config = _parsed(directory, "config.json", content["config.json"])
@@ -337,6 +341,11 @@ def untrained(name: str, seed: int = 0) -> Classifier:
 
 def _json(data: Mapping[str, Any]) -> bytes:
     return (json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def _sealed(provenance: Mapping[str, Any]) -> bytes:
+    """The provenance with a hash of itself: whom a Classifier was trained on must not change unseen."""
+    return _json({**provenance, "sha256": sha256(_json(provenance))})
 
 
 def _version(hashes: Mapping[str, str]) -> str:
