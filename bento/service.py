@@ -23,6 +23,7 @@ from bento.store import CONTENT, NAMES, StoredClassifier, check_store, quick_nam
 from bento.upload import AudioForm, ChosenAudioForm, Upload
 from bento.web import Holder, pages, ui
 from jaxresp.classifier import Classifier
+from jaxresp.compilation import use_persistent_cache
 from jaxresp.errors import JaxrespError
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -76,6 +77,7 @@ class Jaxresp:
 
     def __init__(self) -> None:
         """Load, check and compile all six; requests are taken only afterwards."""
+        use_persistent_cache()
         metrics.count_compilations()
         stored = {name: getattr(self, name.replace("-", "_")) for name in NAMES}
         classifiers = {name: Classifier.load(model.path_of(CONTENT)) for name, model in stored.items()}

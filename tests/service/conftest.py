@@ -110,7 +110,7 @@ def served(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-c", command],
-            env=environment(TMPDIR=str(pages)),
+            env=environment(TMPDIR=str(pages), XDG_CACHE_HOME=str(folder)),
             cwd=folder,
             stdout=out,
             stderr=subprocess.STDOUT,
