@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
+import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ MADE_UP_FILE = "MADE_UP.txt"
 _RECORDING_NAME = re.compile(r"(\d{3})_(\w+?)_(Tc|[APL][lr])_(sc|mc)_([A-Za-z0-9]+)")
 _END_TOLERANCE_S = 0.05  # annotations are rounded to a millisecond; one that ends later than this is another file's
 _LISTED_FAULTS = 40
+_MOST_FILES = 20_000  # Kaggle's folder, which holds everything twice, has 3,700; a home folder has more than these
 
 
 @dataclass(frozen=True)
@@ -133,12 +135,22 @@ def read_folder(folder: Path, *, partial: bool, check_sound: Callable[[Path], st
     Raises:
         DatasetError: no ICBHI folder, or the list of all its faults.
     """
+    try:
+        return _read_folder(folder, partial, check_sound)
+    except OSError as error:  # no permission, a file that went away while we read, a disk that fails
+        raise DatasetError(
+            f"{folder}: {error.filename or 'a file'} cannot be read ({error.strerror}); make it readable and try again"
+        ) from error
+
+
+def _read_folder(folder: Path, partial: bool, check_sound: Callable[[Path], str | None]) -> IcbhiFolder:
     faults = Faults(folder)
-    wavs, texts, made_up = _find_files(folder)
+    files = _files(folder)
+    wavs, texts = _sounds_and_annotations(folder, files)
     _pair(wavs, texts, faults)
-    diagnosis = _read_diagnoses(folder, faults)
-    demographics = _read_demographics(folder, faults)
-    splits = _read_splits(folder, faults)
+    diagnosis = _read_diagnoses(files, faults)
+    demographics = _read_demographics(files, faults)
+    splits = _read_splits(files, faults)
     entries = []
     for name, wav in wavs.items():
         match = _RECORDING_NAME.fullmatch(name)
@@ -184,6 +196,7 @@ def read_folder(folder: Path, *, partial: bool, check_sound: Callable[[Path], st
             f"{folder} holds {len(entries)} recordings of {n_patients} patients; ICBHI 2017 has {COMPLETE_RECORDINGS} "
             f"of {COMPLETE_PATIENTS}. Complete the folder, or say that a part is meant with --partial (partial=True)"
         )
+    made_up = any(path.name == MADE_UP_FILE for path in files)
     return IcbhiFolder(tuple(entries), partial=not complete, made_up=made_up)
 
 
@@ -197,21 +210,35 @@ def cycle_fault(cycles: Cycles, duration_s: float) -> str | None:
     return None
 
 
-def _find_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path], bool]:
-    """Sounds and annotations by recording name, and whether the corpus is made up."""
+def _files(folder: Path) -> list[Path]:
+    """Every file in the folder, at any depth, in order. Folders that vanish while we look are passed over."""
     if not folder.is_dir():
         raise DatasetError(f"{folder} is not a folder; give the folder that ICBHI 2017 was unpacked into")
-    # Archives made on a Mac carry "._name.wav" and __MACOSX; neither is a recording.
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not any(p.startswith((".", "__MACOSX")) for p in path.relative_to(folder).parts)
-    )
-    wavs = [path for path in files if path.suffix.lower() == ".wav"]
+    files: list[Path] = []
+    for parent, folders, names in os.walk(folder):
+        # Archives made on a Mac carry "._name.wav" and __MACOSX; neither is a recording.
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        files += (Path(parent, name) for name in names if not name.startswith("."))
+        if len(files) > _MOST_FILES:
+            raise DatasetError(
+                f"{folder} holds more than {_MOST_FILES:,} files: it is no ICBHI folder, or much more than one. "
+                f"{_WHICH_FOLDER}"
+            )
+    return sorted(files)
+
+
+_WHICH_FOLDER = "Give the folder that holds ICBHI_final_database, or Kaggle's Respiratory_Sound_Database, unpacked"
+
+
+def _sounds_and_annotations(folder: Path, files: list[Path]) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Both by recording name."""
+    wavs = [path for path in files if path.suffix.lower() == ".wav" and path.is_file()]
     if not wavs:
+        raise DatasetError(f"{folder} is no ICBHI folder: there is no .wav file in it. {_WHICH_FOLDER}")
+    if not any(_RECORDING_NAME.fullmatch(path.stem) for path in wavs):  # else every one of them would be listed
         raise DatasetError(
-            f"{folder} is no ICBHI folder: there is no .wav file in it. Give the folder that holds "
-            "ICBHI_final_database, or Kaggle's Respiratory_Sound_Database, unpacked"
+            f"{folder} is no ICBHI folder: none of its {len(wavs)} .wav files is named as ICBHI names them "
+            f'("101_1b1_Al_sc_Meditron.wav"). {_WHICH_FOLDER}'
         )
     in_audio_folder = {path.parent for path in wavs}
     texts = [
@@ -219,7 +246,7 @@ def _find_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path], bool]:
         for path in files
         if path.suffix.lower() == ".txt" and path.parent in in_audio_folder and re.match(r"\d+_", path.name)
     ]
-    return _unique(folder, wavs), _unique(folder, texts), any(path.name == MADE_UP_FILE for path in files)
+    return _unique(folder, wavs), _unique(folder, texts)
 
 
 def _unique(folder: Path, paths: Iterable[Path]) -> dict[str, Path]:
@@ -243,18 +270,22 @@ def _pair(wavs: dict[str, Path], texts: dict[str, Path], faults: Faults) -> None
         faults.add(texts[name].name, f"no sound {name}.wav beside it", "restore it, or remove the annotation")
 
 
-def _metadata_file(folder: Path, names: tuple[str, ...]) -> Path | None:
-    found = sorted(path for name in names for path in folder.rglob(name) if "__MACOSX" not in path.parts)
-    return found[0] if found else None
+def _metadata_file(files: list[Path], names: tuple[str, ...]) -> Path | None:
+    return next((path for path in files if path.name in names), None)
 
 
-def _read_diagnoses(folder: Path, faults: Faults) -> dict[str, str] | None:
+def _text(path: Path) -> str:
+    """Bytes that are no UTF-8 become �, which the line that holds them is then refused for."""
+    return path.read_text(encoding="utf-8-sig", errors="replace")
+
+
+def _read_diagnoses(files: list[Path], faults: Faults) -> dict[str, str] | None:
     """Patient → diagnosis, from the official file (tabs, no header) or Kaggle's (commas, with or without one)."""
-    path = _metadata_file(folder, DIAGNOSIS_FILES)
+    path = _metadata_file(files, DIAGNOSIS_FILES)
     if path is None:
         faults.add(DIAGNOSIS_FILES[0], "missing", f"put it, or Kaggle's {DIAGNOSIS_FILES[1]}, into the folder")
         return None
-    text = path.read_text(encoding="utf-8-sig")
+    text = _text(path)
     diagnosis: dict[str, str] = {}
     for number, row in enumerate(csv.reader(text.replace("\t", ",").splitlines()), start=1):
         fields = [value.strip() for value in row]
@@ -270,13 +301,13 @@ def _read_diagnoses(folder: Path, faults: Faults) -> dict[str, str] | None:
     return diagnosis
 
 
-def _read_demographics(folder: Path, faults: Faults) -> dict[str, Demographics] | None:
+def _read_demographics(files: list[Path], faults: Faults) -> dict[str, Demographics] | None:
     """Patient → demographics; None where the folder has no such file (Kaggle's inner folder has none)."""
-    path = _metadata_file(folder, DEMOGRAPHIC_FILES)
+    path = _metadata_file(files, DEMOGRAPHIC_FILES)
     if path is None:
         return None
     known = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(_text(path).splitlines(), start=1):
         fields = line.split()
         if not fields:  # the published file begins with an empty line
             continue
@@ -299,16 +330,16 @@ def _number(value: str) -> float:
     return math.nan if value == "NA" else float(value)
 
 
-def _read_splits(folder: Path, faults: Faults) -> dict[tuple[str, str, str, str], str] | None:
+def _read_splits(files: list[Path], faults: Faults) -> dict[tuple[str, str, str, str], str] | None:
     """Name without its stethoscope → side.
 
     The published file names another stethoscope than the sound file in one row (226_1b1_Pl_sc): that tag is left out.
     """
-    path = _metadata_file(folder, SPLIT_FILES)
+    path = _metadata_file(files, SPLIT_FILES)
     if path is None:
         return None
     splits = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(_text(path).splitlines(), start=1):
         fields = line.split()
         if not fields:
             continue
@@ -323,7 +354,7 @@ def _read_splits(folder: Path, faults: Faults) -> dict[tuple[str, str, str, str]
 def _read_cycles(path: Path, faults: Faults) -> Cycles | None:
     rows = []
     before = len(faults.found)
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(_text(path).splitlines(), start=1):
         fields = line.split()
         if not fields:
             continue
