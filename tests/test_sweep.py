@@ -1,0 +1,269 @@
+"""Laws of the search. Filters and dense units are fixed here, so that all trials share one compiled step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+
+from jaxresp import sweep as searching
+from jaxresp.features import FeatureBank
+from jaxresp.models import NetworkConfig, create
+from jaxresp.splits import grouped_stratified_folds
+from jaxresp.sweep import Problem, SearchSpace, Trial, best_trial, fit_final, out_of_fold_logits, sweep
+from jaxresp.taxonomy import BINARY
+from jaxresp.train import Fit, TrainConfig, predict, to_arrays
+
+SPACE = SearchSpace(filters=(2,), dense=(8, 8, 1), learning_rate=(1e-4, 0.1))
+LABELS = np.resize(np.array([0, 1, 1], np.int32), 36)
+PATIENTS = np.array([f"p{i:02d}" for i in range(36)])
+
+
+@cache
+def bank() -> FeatureBank:
+    rng = np.random.default_rng(0)
+    recording = np.repeat(np.arange(36, dtype=np.int32), 2)
+    features = rng.normal(size=(72, 1, 16, 8)).astype(np.float32)
+    features[LABELS[recording] == 1, :, ::3, :2] += 1.0
+    return FeatureBank(features, recording, 36)
+
+
+def problem(**changes: object) -> Problem:
+    made = Problem(
+        name="binary-toy",
+        bank=bank(),
+        labels=LABELS,
+        task=BINARY,
+        network=NetworkConfig("cnn1d", filters=2, dense=8),
+        training=TrainConfig(batch_size=8, max_epochs=3, learning_rate=0.02, seed=5),
+        folds=grouped_stratified_folds(PATIENTS, LABELS, n_folds=2),
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def search(folder: Path, n_trials: int, of: Problem | None = None, **how: object) -> tuple[Trial, ...]:
+    return sweep(of or problem(), folder, n_trials=n_trials, space=SPACE, **how)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trial, ...]:
+    """A study that reaches beyond Optuna's first ten proposals, to those that look at scores."""
+    return search(tmp_path_factory.mktemp("unbroken"), searching.STARTUP_TRIALS + 2)
+
+
+def same(a: tuple[Trial, ...], b: tuple[Trial, ...]) -> None:
+    assert [t.settings for t in a] == [t.settings for t in b]
+    assert [t.score for t in a] == [t.score for t in b]
+    for one, other in zip(a, b, strict=True):
+        assert (one.number, one.network, one.training) == (other.number, other.network, other.training)
+        for fit, its in zip(one.fits, other.fits, strict=True):
+            assert (fit.best_epoch, fit.score, fit.history) == (its.best_epoch, its.score, its.history)
+            theirs = to_arrays(its.weights, its.standardisation)
+            for name, value in to_arrays(fit.weights, fit.standardisation).items():
+                np.testing.assert_array_equal(value, theirs[name])
+
+
+def whole(folder: Path, n_trials: int) -> None:
+    """Finished trials and the study, and nothing else."""
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"study.db"} | {f"trial-{n}" for n in range(n_trials)}
+    for n in range(n_trials):
+        assert {p.name for p in (folder / f"trial-{n}").iterdir()} == {"trial.json", "fold-0.npz", "fold-1.npz"}
+
+
+def interrupting(at: Callable[[str], bool]) -> Callable[[str, float], None]:
+    def report(what: str, done: float) -> None:
+        if at(what):
+            raise KeyboardInterrupt
+
+    return report
+
+
+def test_the_first_trial_has_the_default_settings_and_the_others_do_not(unbroken: tuple[Trial, ...]) -> None:
+    assert unbroken[0].settings == {"filters": 2, "dense": 8, "dropout": 0.3, "learning_rate": 0.02}
+    assert len({json.dumps(trial.settings) for trial in unbroken}) == len(unbroken)
+    for trial in unbroken:
+        assert SPACE.holds(trial.settings)
+
+
+def test_the_settings_of_a_trial_are_what_it_was_trained_with(unbroken: tuple[Trial, ...]) -> None:
+    """The original project tuned a learning rate and trained with another."""
+    for trial in unbroken[:3]:
+        assert trial.training == replace(
+            problem().training, dropout=trial.settings["dropout"], learning_rate=trial.settings["learning_rate"]
+        )
+        fold = problem().folds[0]
+        again = searching.fit(
+            bank(), LABELS, BINARY, trial.network, trial.training, train=fold.train, validation=fold.validation
+        )
+        assert again.history == trial.fits[0].history
+
+
+def test_a_broken_and_continued_study_is_the_unbroken_one(unbroken: tuple[Trial, ...], tmp_path: Path) -> None:
+    n = len(unbroken)
+    for at in ("trial 1/12, fold 1/2, epoch 1", "trial 5/12, fold 2/2, epoch 3", "trial 12/12, fold 1/2"):
+        with pytest.raises(KeyboardInterrupt):
+            search(tmp_path, n, report=interrupting(lambda what, at=at: what.startswith(at)))
+        whole(tmp_path, int(at.split("/")[0].split()[1]) - 1)
+    same(search(tmp_path, n), unbroken)
+    whole(tmp_path, n)
+
+
+def test_a_study_killed_after_its_trial_was_saved_and_before_it_was_told(
+    unbroken: tuple[Trial, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = searching._save
+
+    def killed(trial: Trial, folder: Path) -> None:
+        save(trial, folder)
+        if trial.number == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(searching, "_save", killed)
+        search(tmp_path, 3)
+    same(search(tmp_path, 3), unbroken[:3])
+    whole(tmp_path, 3)
+
+
+def test_a_study_killed_while_its_trial_is_saved_leaves_no_half_of_it(
+    unbroken: tuple[Trial, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed, pack = [], searching.storage.pack
+
+    def killed(arrays: dict[str, np.ndarray]) -> bytes:
+        packed.append(1)
+        if len(packed) == 4:
+            raise KeyboardInterrupt
+        return pack(arrays)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(searching.storage, "pack", killed)
+        search(tmp_path, 3)
+    whole(tmp_path, 1)
+    same(search(tmp_path, 3), unbroken[:3])
+
+
+def test_a_longer_study_begins_with_the_shorter_and_trains_nothing_twice(
+    unbroken: tuple[Trial, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same(search(tmp_path, 2), unbroken[:2])
+    fits, fit = [], searching.fit
+    monkeypatch.setattr(searching, "fit", lambda *a, **k: fits.append(1) or fit(*a, **k))
+    same(search(tmp_path, 3), unbroken[:3])
+    assert len(fits) == 2
+    same(search(tmp_path, 3), unbroken[:3])
+    assert len(fits) == 2
+
+
+def test_another_seed_proposes_and_trains_otherwise(unbroken: tuple[Trial, ...], tmp_path: Path) -> None:
+    other = search(tmp_path, 2, problem(training=replace(problem().training, seed=6)))
+    assert other[0].settings == unbroken[0].settings
+    assert other[0].score != unbroken[0].score
+    assert other[1].settings != unbroken[1].settings
+
+
+def test_optuna_knows_every_trial_and_its_score(tmp_path: Path) -> None:
+    trials = search(tmp_path, 3)
+    study = optuna.load_study(study_name="binary-toy", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    assert [t.params for t in study.trials] == [t.settings for t in trials]
+    assert [t.value for t in study.trials] == [t.score for t in trials]
+    assert study.best_trial.number == best_trial(trials).number
+    study._storage.remove_session()
+
+
+def test_defaults_outside_the_space_are_tried_all_the_same(tmp_path: Path) -> None:
+    """Optuna would refuse them; a warning would fail this test."""
+    narrow = replace(SPACE, dropout=(0.4, 0.5))
+    trials = sweep(problem(), tmp_path, n_trials=2, space=narrow)
+    assert trials[0].settings["dropout"] == 0.3
+    assert trials[1].settings["dropout"] >= 0.4
+
+
+def test_progress_never_goes_back_and_ends_with_one(tmp_path: Path) -> None:
+    told: list[float] = []
+    search(tmp_path, 2, report=lambda what, done: told.append(done))
+    assert told == sorted(told)
+    assert 0 < told[0] < told[-1] == 1.0
+
+
+# What is answered
+
+
+def test_a_folds_test_labels_have_no_part_in_its_answers(tmp_path: Path, unbroken: tuple[Trial, ...]) -> None:
+    """With its test patients' labels turned round, a fold chooses the same trial and answers the same."""
+    fold = problem().folds[0]
+    labels = LABELS.copy()
+    labels[fold.test] = 1 - labels[fold.test]
+    turned = problem(labels=labels)
+    n = 4
+    changed = search(tmp_path, n, turned)
+    ours = unbroken[:n]
+    scores = [[trial.fits[0].score for trial in trials] for trials in (ours, changed)]
+    assert scores[0] == scores[1]
+    before, after = out_of_fold_logits(problem(), ours), out_of_fold_logits(turned, changed)
+    np.testing.assert_array_equal(after[fold.test], before[fold.test])
+    other = problem().folds[1].test  # which trains on those patients
+    assert not np.array_equal(after[other], before[other])
+
+
+def test_a_folds_test_sound_has_no_part_in_choosing_its_network(unbroken: tuple[Trial, ...], tmp_path: Path) -> None:
+    fold = problem().folds[0]
+    features = bank().features.copy()
+    features[bank().windows_of(fold.test)] += 7.0
+    changed = search(tmp_path, 2, problem(bank=FeatureBank(features, bank().recording, 36)))
+    for ours, theirs in zip(unbroken, changed, strict=False):
+        assert ours.fits[0].history == theirs.fits[0].history
+        assert ours.fits[1].history != theirs.fits[1].history
+
+
+def test_each_fold_answers_with_the_trial_that_its_own_validation_preferred(unbroken: tuple[Trial, ...]) -> None:
+    logits = out_of_fold_logits(problem(), unbroken)
+    assert logits.shape == (36, 1)
+    assert np.isfinite(logits).all()
+    graph, _ = create(problem().network, 8, 1, seed=0)
+    for k, fold in enumerate(problem().folds):
+        preferred = unbroken[int(np.argmin([trial.fits[k].score for trial in unbroken]))].fits[k]
+        answers = predict(graph, preferred.weights, preferred.standardisation, bank(), fold.test)
+        np.testing.assert_array_equal(logits[fold.test], answers)
+
+
+def test_answers_of_trials_that_were_loaded_are_those_of_trials_just_run(tmp_path: Path) -> None:
+    run = search(tmp_path, 2)
+    loaded = search(tmp_path, 2)
+    np.testing.assert_array_equal(out_of_fold_logits(problem(), run), out_of_fold_logits(problem(), loaded))
+
+
+def test_the_best_trial_has_the_lowest_mean_and_of_equals_the_first(unbroken: tuple[Trial, ...]) -> None:
+    def scored(number: int, *scores: float) -> Trial:
+        fits = tuple(replace(unbroken[0].fits[0], score=score) for score in scores)
+        return replace(unbroken[0], number=number, fits=fits)
+
+    trials = (scored(0, 0.5, 0.7), scored(1, 0.25, 0.75), scored(2, 0.75, 0.25))
+    assert [trial.score for trial in trials] == pytest.approx([0.6, 0.5, 0.5])
+    assert best_trial(trials).number == best_trial(trials[::-1]).number == 1
+
+
+def test_the_final_fit_runs_the_folds_median_epochs_on_every_recording(
+    unbroken: tuple[Trial, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[dict[str, object]] = []
+    fit = searching.fit
+
+    def watched(*arguments: object, **how: object) -> Fit:
+        given.append({"network": arguments[3], "training": arguments[4], **how})
+        return fit(*arguments, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(searching, "fit", watched)
+    final, best = fit_final(problem(), unbroken), best_trial(unbroken)
+    (how,) = given
+    assert final.best_epoch == int(np.median([each.best_epoch for each in best.fits]))
+    assert np.array_equal(how["train"], np.arange(36))  # type: ignore[arg-type]
+    assert how.get("validation") is None
+    assert (how["network"], how["training"]) == (best.network, best.training)
