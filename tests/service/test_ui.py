@@ -33,7 +33,7 @@ def test_page_needs_nothing_from_elsewhere(served: Served) -> None:
 
 
 def test_quick_mode(served: Served, client: Client, sound: Path) -> None:
-    card, picture, answer, _ = client.predict(handle_file(sound), api_name="/quick")
+    card, picture, answer = client.predict(handle_file(sound), api_name="/quick")
     quick = served.offline[httpx.get(f"{served.url}/models").json()["quick"]]
     assert_same_answer(answer, quick.predict(sound).to_json())
     assert answer["label"] in card
@@ -42,7 +42,7 @@ def test_quick_mode(served: Served, client: Client, sound: Path) -> None:
 
 
 def test_flexible_mode(served: Served, client: Client, sound: Path) -> None:
-    card, _, answer, _ = client.predict(handle_file(sound), "binary", "logmel", api_name="/flexible")
+    card, _, answer = client.predict(handle_file(sound), "binary", "logmel", api_name="/flexible")
     assert_same_answer(answer, served.offline["binary-logmel"].predict(sound).to_json())
     assert "Normal or abnormal" in card
 
@@ -50,13 +50,13 @@ def test_flexible_mode(served: Served, client: Client, sound: Path) -> None:
 def test_bad_file_is_explained_in_the_page(client: Client, tmp_path: Path) -> None:
     path = tmp_path / f"{PATIENT}.wav"
     path.write_bytes(b"this is text")
-    card, picture, answer, _ = client.predict(handle_file(path), api_name="/quick")
+    card, picture, answer = client.predict(handle_file(path), api_name="/quick")
     assert answer["error"]["type"] == "UnreadableAudio"
     assert 'role="alert"' in card
     assert not picture["visible"]
 
 
 def test_no_file_is_explained_in_the_page(client: Client) -> None:
-    card, _, answer, _ = client.predict(None, api_name="/quick")
+    card, _, answer = client.predict(None, api_name="/quick")
     assert answer["error"]["type"] == "MissingAudio"
     assert 'role="alert"' in card
