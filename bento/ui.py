@@ -120,9 +120,7 @@ def _take_uploads(web: FastAPI, blocks: gr.Blocks, folder: Path) -> None:
 
 async def _keep(file: UploadFile, blocks: gr.Blocks, folder: Path) -> str:
     suffix = Path(file.filename or "").suffix.lower()
-    place = folder / secrets.token_hex(16)
-    place.mkdir()
-    path = place / f"recording{suffix if suffix in _SUFFIXES else ''}"
+    path = folder / f"{secrets.token_hex(16)}{suffix if suffix in _SUFFIXES else ''}"
     path.write_bytes(await file.read())
     blocks.upload_file_set.add(str(path))  # what delete_cache sweeps
     return str(path)

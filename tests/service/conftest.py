@@ -26,7 +26,7 @@ from jaxresp.classifier import Classifier, untrained
 
 #: What every test calls the file it sends. It must not turn up anywhere.
 PATIENT = "Jane-Doe-1970-01-01"
-START_S = 240.0  # two busy cores compile six networks; nothing asserts how long it takes
+START_S = 600.0  # two busy cores compile six networks; nothing asserts how long it takes
 
 
 def breath(duration_s: float, rate_hz: int, seed: int = 0) -> np.ndarray:
