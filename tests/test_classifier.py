@@ -325,8 +325,8 @@ def test_an_untrained_classifier_of_each_name_says_that_it_knows_nothing() -> No
     for task in TASKS.values():
         for frontend in FRONTENDS.values():
             assert classifier_name(task, frontend()) == f"{task.name}-{frontend.name}"
-    made = untrained("multiclass-literature-logmel")
-    assert (made.task.name, made.frontend.name) == ("multiclass-literature", "logmel")
+    made = untrained("multiclass-literature-augmented")
+    assert (made.task.name, made.frontend.name) == ("multiclass-literature", "augmented")
     assert "never trained" in made.card
     for wrong in ("mfcc", "binary-nothing", "nothing-mfcc"):
         with pytest.raises(classifier.JaxrespError, match="there is no"):

@@ -50,11 +50,10 @@ def test_every_array_of_a_network_is_stored(name: str) -> None:
     assert set(arrays(name)) == blocks | head | statistics
 
 
-@both
-def test_a_loaded_network_has_the_graph_of_a_created_one(name: str) -> None:
+def test_a_loaded_network_has_the_graph_of_a_created_one() -> None:
     """So that a trained, a continued and a loaded network share one compiled function."""
-    created, _ = models.create(CONFIGS[name], 13, 3, seed=0)
-    loaded, _ = from_arrays(arrays(name), CONFIGS[name], 13, 3)
+    created, _ = models.create(CONFIGS["cnn1d"], 13, 3, seed=0)
+    loaded, _ = from_arrays(arrays("cnn1d"), CONFIGS["cnn1d"], 13, 3)
     assert created == loaded
     assert hash(created) == hash(loaded)
 
