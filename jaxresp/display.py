@@ -73,5 +73,6 @@ def print_results(console: Console, results: Sequence[Result]) -> None:
         cells = (cell.replace(" [", "\n\\[").replace("(accuracy ", "\n(") for cell in row[:-1])
         table.add_row(*cells)
     console.print(table)
-    for line in (*report.cohort_lines(results), *report.caveats(results), NOTICE):
+    lines = (*report.cohort_lines(results), *report.shortcut_lines(results), *report.caveats(results))
+    for line in (*lines, NOTICE):
         console.print(line, highlight=False)

@@ -14,9 +14,11 @@ killed continues when it is given again.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -32,8 +34,9 @@ from jaxresp.errors import JaxrespError
 from jaxresp.evaluate import report as reporting
 from jaxresp.evaluate.metrics import classification_metrics
 from jaxresp.evaluate.result import Result, headline_intervals, majority_probabilities, out_of_fold_csv
+from jaxresp.evaluate.shortcuts import shortcut_columns, shortcuts
 from jaxresp.features import FeatureBank, build_bank
-from jaxresp.files import sha256, write_whole
+from jaxresp.files import clear_partial, sha256, write_whole
 from jaxresp.frontend import FrontEnd, frontend_named
 from jaxresp.models import NetworkConfig
 from jaxresp.splits import Fold, describe, grouped_stratified_folds
@@ -51,6 +54,10 @@ Progress = Callable[[str, str, float], None]
 
 class WorkdirMismatch(JaxrespError):
     """A work folder that belongs to another configuration or corpus."""
+
+
+class WorkdirInUse(JaxrespError):
+    """A work folder that another process is working in."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,9 @@ class RunConfig:
     def __post_init__(self) -> None:
         if min(self.n_trials, self.n_folds - 1) < 1 or self.variants < 0:
             raise JaxrespError("a run needs at least one trial and two folds, and no negative number of variants")
+        for what, names in (("tasks", self.tasks), ("features", self.features)):
+            if not names or len(set(names)) != len(names):
+                raise JaxrespError(f"a run's {what} are {names}; name at least one, and each once")
         for name in self.tasks:
             task_named(name)
         for name in self.features:
@@ -101,9 +111,17 @@ def run(
     """Train, tune and evaluate every model, and leave its Classifier directory.
 
     Raises:
+        WorkdirInUse: another process is working in the folder.
         WorkdirMismatch: the folder belongs to another run.
         SplitError: a class has too few patients, said before anything is trained.
     """
+    with _sole_user(work):
+        return _run(corpus, work, config, tracking_uri, progress)
+
+
+def _run(
+    corpus: Corpus, work: Path, config: RunConfig, tracking_uri: str | None, progress: Progress
+) -> tuple[Result, ...]:
     _claim(work, corpus, config)
     todo = [(task_named(t), frontend_named(f)()) for f in config.features for t in config.tasks]
     folds = {task.name: _folds(corpus, task, config) for task, _ in todo}  # all splits first: they may be impossible
@@ -217,6 +235,7 @@ def _result(
         metrics=classification_metrics(labels, probabilities),
         intervals=headline_intervals(labels, probabilities, corpus.patient, seed=config.seed),
         majority=classification_metrics(labels, majority_probabilities(labels, problem.folds, task)),
+        shortcuts=shortcuts(shortcut_columns(corpus), labels, problem.folds, task),
         patients=corpus.patients_per_class(task),
         recordings=corpus.recordings_per_class(task),
         settings={"network": best.network.name, **best.settings, "epochs": epochs, "trials": len(trials)},
@@ -276,6 +295,22 @@ def _git(folder: Path, *words: str) -> str:
     return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout.strip()
 
 
+@contextmanager
+def _sole_user(work: Path) -> Iterator[None]:
+    """Two runs in one folder would take each other's trials for their own."""
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the system when a process dies
+        except BlockingIOError as error:
+            raise WorkdirInUse(
+                f"another jaxresp is at work in {work}; wait until it has ended, or choose another work folder"
+            ) from error
+        for folder in (work, work / "classifiers", work / "models", *work.glob("models/*")):
+            clear_partial(folder)
+        yield
+
+
 def _claim(work: Path, corpus: Corpus, config: RunConfig) -> None:
     """A work folder is for one configuration on one corpus; trials of another must not be taken for its own."""
     mine: Mapping[str, Any] = {
@@ -285,7 +320,12 @@ def _claim(work: Path, corpus: Corpus, config: RunConfig) -> None:
     }
     file = work / "run.json"
     if file.is_file():
-        theirs = json.loads(file.read_text())
+        try:
+            theirs = json.loads(file.read_text())
+        except ValueError as error:
+            raise WorkdirMismatch(
+                f"{file} is damaged ({error}); choose another work folder, or remove {work}"
+            ) from error
         if theirs != mine:
             changed = [key for key in mine if theirs.get(key) != mine[key]]
             raise WorkdirMismatch(

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from jaxresp.evaluate.bootstrap import Interval, patient_bootstrap
 from jaxresp.evaluate.metrics import Metrics, classification_metrics
+from jaxresp.evaluate.shortcuts import Shortcut
 from jaxresp.splits import Fold
 from jaxresp.taxonomy import Task
 
@@ -32,6 +33,7 @@ class Result:
         metrics: of recordings of patients unseen in training, validation and tuning.
         intervals: 95 % patient bootstrap of the headline metrics.
         majority: the same metrics for always answering what training saw most.
+        shortcuts: what each column of the metadata reaches on the same patients, without listening.
         patients: patients per class.
         recordings: recordings per class.
         settings: chosen hyper-parameters of the released network, and its epochs.
@@ -46,6 +48,7 @@ class Result:
     metrics: Metrics
     intervals: Mapping[str, Interval]
     majority: Metrics
+    shortcuts: Mapping[str, Shortcut]
     patients: Mapping[str, int]
     recordings: Mapping[str, int]
     settings: Mapping[str, Any]
@@ -62,6 +65,7 @@ class Result:
         for key in ("metrics", "majority"):
             data[key] = Metrics(**{name: _read(value) for name, value in data[key].items()})
         data["intervals"] = {name: Interval(*_read(value)) for name, value in data["intervals"].items()}
+        data["shortcuts"] = {name: Shortcut(*_read(value)) for name, value in data["shortcuts"].items()}
         data["classes"] = tuple(data["classes"])
         return cls(**data)
 

@@ -9,7 +9,7 @@ from jaxresp.models.blocks import ConvBlock, Head
 
 
 class Cnn1d(nnx.Module):
-    """Three blocks of f, 2f and 4f filters of five frames, then mean and maximum over time, a dense layer and logits."""
+    """Three blocks of f, 2f and 4f filters of five frames, mean and maximum over time, a dense layer, logits."""
 
     def __init__(self, n_coefficients: int, n_outputs: int, *, filters: int, dense: int, rngs: nnx.Rngs):
         self.block1 = ConvBlock(n_coefficients, filters, (5,), rngs=rngs)

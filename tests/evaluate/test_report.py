@@ -12,6 +12,7 @@ from jaxresp.evaluate import report
 from jaxresp.evaluate.bootstrap import Interval
 from jaxresp.evaluate.metrics import classification_metrics
 from jaxresp.evaluate.result import HEADLINES, Result
+from jaxresp.evaluate.shortcuts import Shortcut
 from jaxresp.prediction import NOTICE
 
 LABELS = np.repeat([0, 1], [3, 17])
@@ -29,6 +30,7 @@ def result(task: str = "binary", features: str = "mfcc", **changes: object) -> R
         metrics=classification_metrics(LABELS, probabilities),
         intervals={name: Interval(0.5, 0.875) for name in HEADLINES},
         majority=classification_metrics(LABELS, np.tile([0.15, 0.85], (20, 1))),
+        shortcuts={"age": Shortcut(0.875, 0.9), "sex": Shortcut(0.5, 0.5)},
         patients={"Normal": 3, "Abnormal": 12},
         recordings={"Normal": 3, "Abnormal": 17},
         settings={"network": "cnn2d", "filters": 16, "dense": 128, "epochs": 9},
