@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -33,6 +34,21 @@ def write_whole(path: Path, data: bytes | str) -> None:
     except BaseException:
         Path(partial).unlink(missing_ok=True)
         raise
+
+
+_PARTIAL_NAME = re.compile(r"\..+\.[a-z0-9_]{8}")  # the prefix given below and what tempfile puts after it
+
+
+def clear_partial(folder: Path) -> None:
+    """Remove what killed writers left half-done in a folder. Nobody may be writing to it now."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if _PARTIAL_NAME.fullmatch(path.name):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 @contextmanager

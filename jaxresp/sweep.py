@@ -201,7 +201,8 @@ def _continue(
             seed=_seed(problem, number), n_startup_trials=STARTUP_TRIALS, multivariate=True
         )
         settings = _defaults(problem)
-        if number == 0 and space.holds(settings):
+        waiting = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
+        if number == 0 and space.holds(settings) and not waiting:  # one may wait since a run was killed just here
             study.enqueue_trial(settings)
         asked = study.ask()
         if number > 0 or space.holds(settings):  # else the defaults are tried without Optuna knowing what they are

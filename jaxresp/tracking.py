@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ import pandas as pd
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc import PythonModel
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
 from mlflow.types.schema import ColSpec, Schema
 
@@ -67,7 +69,7 @@ class Tracker:
         for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.models.model"):
             logging.getLogger(name).setLevel(logging.WARNING)
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # the command line shows its own
-        self.uri = uri or f"sqlite:///{(folder / 'mlflow.db').resolve()}"
+        self.uri = uri or f"sqlite:///{_own_store(folder).resolve()}"
         mlflow.set_tracking_uri(self.uri)
         self._client = MlflowClient(self.uri)
         found = self._client.get_experiment_by_name(experiment)
@@ -76,6 +78,9 @@ class Tracker:
             self.experiment = self._client.create_experiment(experiment, artifact_location=artifacts)
         else:
             self.experiment = found.experiment_id
+        if uri is None:  # nobody else writes to this store: what still runs in it was killed
+            for run in self._client.search_runs([self.experiment], "attributes.status = 'RUNNING'"):
+                self.fail_study(run.info.run_id, "killed")
 
     def start_study(self, name: str, training: TrainConfig, tags: Mapping[str, str]) -> str:
         """Open the parent run. Returns its id."""
@@ -145,6 +150,21 @@ class Tracker:
         for first in range(0, len(finite), 1000):  # MLflow takes a thousand metrics at a time
             self._client.log_batch(run, metrics=finite[first : first + 1000])
         self._client.log_batch(run, params=[Param(key, str(value)) for key, value in params.items()], tags=list(tags))
+
+
+def _own_store(folder: Path) -> Path:
+    """The folder's SQLite store, made where there is none.
+
+    MLflow makes its tables in many small steps, for seconds, and cannot use what is left when it is killed between
+    them. So they are made beside and renamed.
+    """
+    file = folder / "mlflow.db"
+    if not file.exists():
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{file.name}.") as partial:
+            made = Path(partial).resolve() / file.name
+            SqlAlchemyStore(f"sqlite:///{made}", (folder / "mlruns").resolve().as_uri()).engine.dispose()
+            os.replace(made, file)
+    return file
 
 
 def _signature(classes: Sequence[str]) -> ModelSignature:
