@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from jaxresp import files
 from jaxresp.files import sha256, whole_directory, write_whole
 
 
@@ -104,3 +107,30 @@ def test_sha256_of_bytes_and_of_a_file_is_the_standard_one(tmp_path: Path) -> No
     data = bytes(range(256)) * 1000
     (tmp_path / "file").write_bytes(data)
     assert sha256(data) == sha256(tmp_path / "file") == hashlib.sha256(data).hexdigest()
+
+
+def test_what_killed_writers_left_is_cleared_and_nothing_else(tmp_path: Path) -> None:
+    """Half-done files and folders as they are really left, by a process that dies in the middle."""
+    write_whole(tmp_path / "file.json", "whole")
+    with whole_directory(tmp_path / "trial-0") as partial:
+        (partial / "file").write_text("whole")
+    (tmp_path / ".hidden").write_text("the user's")
+    before = everything(tmp_path)
+    dying = """
+import os, sys
+from pathlib import Path
+from jaxresp import files
+here = Path(sys.argv[1])
+with files.whole_directory(here / "trial-1") as partial:
+    (partial / "file").write_text("half")
+    os.fsync = lambda _: os._exit(9)
+    files.write_whole(here / "file.json", "half")
+"""
+    died = subprocess.run([sys.executable, "-c", dying, str(tmp_path)], cwd=Path(files.__file__).parent.parent)
+    assert died.returncode == 9
+    left = {Path(path).parts[0] for path in everything(tmp_path) - before}
+    assert {name.rsplit(".", 1)[0] for name in left} == {".trial-1", ".file.json"}
+    files.clear_partial(tmp_path)
+    assert everything(tmp_path) == before
+    assert (tmp_path / "file.json").read_text() == "whole"
+    files.clear_partial(tmp_path / "nowhere")

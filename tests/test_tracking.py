@@ -211,3 +211,26 @@ def test_what_is_undefined_is_left_out_and_nothing_else(
     assert not [name for name in run.data.metrics if name.startswith("macro_roc_auc")]
     assert {"accuracy", "balanced_accuracy", "macro_f1.low"} <= set(run.data.metrics)
     assert run.info.status == "FINISHED"
+
+
+def test_a_run_that_was_killed_does_not_stand_as_still_going(tmp_path: Path) -> None:
+    killed = Tracker(tmp_path, "one").start_study("killed", TRAINING, {})
+    again = Tracker(tmp_path, "one")
+    run = MlflowClient(again.uri).get_run(killed)
+    assert run.info.status == "FAILED"
+    assert run.data.tags["jaxresp.failed"] == "killed"
+
+
+def test_a_store_that_was_killed_while_it_was_made_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow cannot use tables that are half there."""
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("os.replace", dies)
+        Tracker(tmp_path, "one")
+    assert list(tmp_path.glob("*.db")) == []
+    assert Tracker(tmp_path, "one").experiment

@@ -172,6 +172,19 @@ def test_max_pool_keeps_the_larger_of_two_drops_an_odd_last_and_keeps_a_single_o
     np.testing.assert_array_equal(jax.jit(blocks.max_pool)(x), expected)
 
 
+@pytest.mark.parametrize("window", [(5,), (2,), (3, 3), (1, 4)])
+def test_a_convolution_of_one_channel_is_laxs(window: tuple[int, ...]) -> None:
+    rng, spatial = np.random.default_rng(0), (9, 6)[: len(window)]
+    x = rng.normal(size=(2, *spatial, 1)).astype(np.float32)
+    kernel = rng.normal(size=(*window, 1, 3)).astype(np.float32)
+    letters = "HW"[: len(window)]
+    expected = jax.lax.conv_general_dilated(
+        x, kernel, (1,) * len(window), "SAME", dimension_numbers=(f"N{letters}C", f"{letters}IO", f"N{letters}C")
+    )
+    ours = jax.jit(blocks.single_channel_convolution)(x, kernel)
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
 def test_dropout_keeps_the_mean_and_drops_its_share() -> None:
     x = jnp.ones((200, 500))
     for rate in (0.0, 0.3, 0.9):
