@@ -56,9 +56,10 @@ def smote(
     """
     rng = np.random.default_rng(seed)
     classes, counts = np.unique(labels, return_counts=True)
+    largest = int(np.max(counts))
     made, made_labels = [], []
     for label, count in zip(classes, counts, strict=True):
-        missing = int(counts.max() - count)
+        missing = largest - int(count)
         if missing == 0:
             continue
         rows = np.flatnonzero(labels == label)
@@ -83,7 +84,7 @@ def smote(
 def _neighbours(
     features: Float[np.ndarray, "n d"], recording: Int[np.ndarray, " n"], k: int
 ) -> tuple[Int[np.ndarray, "n k"], Int[np.ndarray, " n"]]:
-    """Each row's nearest neighbours, nearest first, and how many of them may be used (at least one: itself if alone)."""
+    """Each row's neighbours, nearest first, and how many of them may be used (at least one: itself if alone)."""
     n = features.shape[0]
     if n == 1:
         return np.zeros((1, 1), np.int64), np.ones(1, np.int64)

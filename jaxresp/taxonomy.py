@@ -79,7 +79,8 @@ class Task:
         unknown = sorted({label for label in labels if label not in self.label_of})
         if unknown:
             raise UnknownLabel(
-                f"task {self.name!r} has no class for {', '.join(map(repr, unknown))}; it knows {', '.join(self.label_of)}"
+                f"task {self.name!r} has no class for {', '.join(map(repr, unknown))}; "
+                f"it knows {', '.join(self.label_of)}"
             )
         index = {name: i for i, name in enumerate(self.classes)}
         return np.array([index[self.label_of[label]] for label in labels], dtype=np.int32)

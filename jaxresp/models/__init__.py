@@ -76,8 +76,8 @@ def create(config: NetworkConfig, n_coefficients: int, n_outputs: int, seed: int
     network = NETWORKS[config.name](
         n_coefficients, n_outputs, filters=config.filters, dense=config.dense, rngs=nnx.Rngs(seed)
     )
-    graph, params, batch_stats = nnx.split(network, nnx.Param, nnx.BatchStat)
-    return graph, Weights(params, batch_stats)
+    graph, *states = nnx.split(network, nnx.Param, nnx.BatchStat)
+    return graph, Weights(*states)
 
 
 def apply(
