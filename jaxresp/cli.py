@@ -87,7 +87,9 @@ def prepare(source: Path, data: Path, partial: bool) -> None:
 @cli.command()
 @click.argument("source", type=_FOLDER)
 @click.option("--work", type=_NEW, required=True, help="Where everything is written; the same folder continues.")
-@click.option("--trials", default=3, help="Settings tried per model.")
+@click.option(
+    "--trials", default=2, help="Settings tried per model: the defaults, then drawn ones. Time grows with it."
+)
 @click.option("--partial", is_flag=True, help="Fewer recordings than were published will do.")
 @_run_options
 def run(source: Path, work: Path, trials: int, partial: bool, **options: Any) -> None:
@@ -127,6 +129,8 @@ def evaluate(path: Path, data: Path | None) -> None:
     """The table of a finished run (PATH is its work folder), or a Classifier directory on other patients (--data)."""
     from rich.console import Console
 
+    if data is None and (path / "config.json").is_file():
+        raise click.UsageError("PATH is a Classifier directory: name the patients to evaluate it on, with --data")
     if data is None:
         from jaxresp.display import print_results
         from jaxresp.run import load_results

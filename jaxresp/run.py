@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import numpy as np
@@ -47,6 +47,8 @@ from jaxresp.window import WindowConfig
 
 if TYPE_CHECKING:
     from jaxresp.tracking import Tracker
+
+_T = TypeVar("_T")
 
 #: Called with (model, what it is doing, fraction of the whole run done).
 Progress = Callable[[str, str, float], None]
@@ -79,7 +81,7 @@ class RunConfig:
 
     tasks: tuple[str, ...] = ("binary", "multiclass")
     features: tuple[str, ...] = ("mfcc", "logmel", "augmented")
-    n_trials: int = 3
+    n_trials: int = 2
     n_folds: int = 3
     variants: int = 3
     window: WindowConfig = field(default_factory=WindowConfig)
@@ -91,6 +93,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if min(self.n_trials, self.n_folds - 1) < 1 or self.variants < 0:
             raise JaxrespError("a run needs at least one trial and two folds, and no negative number of variants")
+        if self.seed < 0:
+            raise JaxrespError(f"the seed is {self.seed}; it cannot be negative")
         for what, names in (("tasks", self.tasks), ("features", self.features)):
             if not names or len(set(names)) != len(names):
                 raise JaxrespError(f"a run's {what} are {names}; name at least one, and each once")
@@ -133,7 +137,7 @@ def _run(
         name = classifier_name(task, frontend)
         finished = work / "models" / name / "result.json"
         if finished.is_file() and (work / "classifiers" / name).is_dir():
-            done[name] = Result.from_json(json.loads(finished.read_text()))
+            done[name] = _read_json(finished, Result.from_json)
             continue
 
         def part(what: str, fraction: float, name: str = name, i: int = i) -> None:
@@ -176,7 +180,18 @@ def load_results(work: Path) -> tuple[Result, ...]:
     file = work / "results.json"
     if not file.is_file():
         raise JaxrespError(f"{work} holds no finished run ({file.name} is missing); `jaxresp run` makes one")
-    return tuple(Result.from_json(each) for each in json.loads(file.read_text())["results"])
+    return _read_json(file, lambda table: tuple(Result.from_json(each) for each in table["results"]))
+
+
+def _read_json(file: Path, parse: Callable[[Any], _T]) -> _T:
+    """A file that a run has written, unless somebody else has."""
+    try:
+        return parse(json.loads(file.read_text()))
+    except (ValueError, KeyError, TypeError) as error:
+        raise JaxrespError(
+            f"{file} is damaged, or was written by another version ({error!r}); "
+            "remove it, and the same `jaxresp run` writes it again"
+        ) from error
 
 
 def _one_model(

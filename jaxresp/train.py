@@ -45,8 +45,7 @@ class TrainConfig:
         weight_decay: decoupled (Loshchilov & Hutter, ICLR 2019); small, the corpora are small.
         batch_size: windows per step; the original project's 32.
         max_epochs: passes over the training windows at most; the original project's 50.
-        patience: epochs without a lower validation loss before stopping. The original project's 5 stops on a plateau:
-            validation sides of a few patients are noisy.
+        patience: epochs without a lower validation loss before stopping; the original project's 5.
         balance: "class_weights", "smote", or "none".
         seed: initial weights, order, dropout, SMOTE.
     """
@@ -56,7 +55,7 @@ class TrainConfig:
     weight_decay: float = 1e-4
     batch_size: int = 32
     max_epochs: int = 50
-    patience: int = 8
+    patience: int = 5
     balance: Balance = "class_weights"
     seed: int = 0
 
