@@ -19,6 +19,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc import PythonModel
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -27,6 +28,7 @@ from mlflow.types.schema import ColSpec, Schema
 
 import jaxresp
 from jaxresp.classifier import Classifier
+from jaxresp.errors import JaxrespError
 from jaxresp.evaluate.plots import confusion_figure, curves_figure
 from jaxresp.evaluate.result import HEADLINES, Result
 from jaxresp.sweep import Trial
@@ -56,6 +58,10 @@ class ClassifierModel(PythonModel):
         return table
 
 
+class TrackingError(JaxrespError):
+    """An MLflow store or server that cannot be used."""
+
+
 class Tracker:
     """Writes studies to one MLflow experiment.
 
@@ -71,8 +77,13 @@ class Tracker:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # the command line shows its own
         self.uri = uri or f"sqlite:///{_own_store(folder).resolve()}"
         mlflow.set_tracking_uri(self.uri)
-        self._client = MlflowClient(self.uri)
-        found = self._client.get_experiment_by_name(experiment)
+        try:
+            self._client = MlflowClient(self.uri)
+            found = self._client.get_experiment_by_name(experiment)
+        except MlflowException as error:
+            raise TrackingError(
+                f"MLflow cannot use {self.uri}: {error}; correct the address, or leave it out"
+            ) from error
         if found is None:
             artifacts = None if uri else (folder / "mlruns").resolve().as_uri()
             self.experiment = self._client.create_experiment(experiment, artifact_location=artifacts)
