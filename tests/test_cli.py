@@ -23,6 +23,7 @@ import jaxresp.tracking
 from jaxresp import cli, shipped
 from jaxresp.corpus import load
 from jaxresp.prediction import NOTICE
+from jaxresp.sweep import SearchSpace
 from jaxresp.synthetic import SyntheticConfig, write_corpus
 
 SIX = [f"{task}-{features}" for task in ("binary", "multiclass") for features in ("mfcc", "logmel", "augmented")]
@@ -234,7 +235,16 @@ def test_train_makes_one_classifier(prepared, tmp_path):
     assert (told["seed"], told["training"]["balance"]) == (3, "none")
 
 
-def test_sweep_tries_as_many_settings_as_asked(prepared, tmp_path):
+@dataclass(frozen=True)
+class _OneShape(SearchSpace):
+    """Settings that need no other network to be compiled."""
+
+    filters: tuple[int, ...] = (2,)
+    dense: tuple[int, int, int] = (4, 4, 1)
+
+
+def test_sweep_tries_as_many_settings_as_asked(prepared, tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxresp.sweep.SearchSpace", _OneShape)
     said = call(
         "sweep", prepared, "--work", tmp_path, "--task", "binary", "--features", "mfcc", "--epochs", "1",
         "--trials", "2", "--folds", "3",
