@@ -213,24 +213,24 @@ def test_what_is_undefined_is_left_out_and_nothing_else(
     assert run.info.status == "FINISHED"
 
 
-def test_a_run_that_was_killed_does_not_stand_as_still_going(tmp_path: Path) -> None:
-    killed = Tracker(tmp_path, "one").start_study("killed", TRAINING, {})
-    again = Tracker(tmp_path, "one")
-    run = MlflowClient(again.uri).get_run(killed)
+def test_a_run_that_was_killed_does_not_stand_as_still_going(stored: Stored) -> None:
+    folder = Path(stored.client.tracking_uri.removeprefix("sqlite:///")).parent
+    killed = Tracker(folder, "icbhi 1 (made up)").start_study("killed", TRAINING, {})
+    Tracker(folder, "icbhi 1 (made up)")
+    run = stored.client.get_run(killed)
     assert run.info.status == "FAILED"
     assert run.data.tags["jaxresp.failed"] == "killed"
+    assert stored.run().info.status == "FINISHED"
 
 
-def test_a_store_that_was_killed_while_it_was_made_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_is_made_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow cannot use tables that are half there."""
 
-    def dies(*_: object) -> None:
+    def dies(uri: str, _: str) -> None:
+        Path(uri.removeprefix("sqlite:///")).write_bytes(b"half")
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("os.replace", dies)
+    monkeypatch.setattr("jaxresp.tracking.SqlAlchemyStore", dies)
+    with pytest.raises(KeyboardInterrupt):
         Tracker(tmp_path, "one")
-    assert list(tmp_path.glob("*.db")) == []
-    assert Tracker(tmp_path, "one").experiment
+    assert list(tmp_path.iterdir()) == []

@@ -81,7 +81,19 @@ def test_what_kind_of_corpus_it_was_is_always_said() -> None:
     assert "subset" not in full and "made up" not in full
     assert "subset of icbhi (20 recordings)" in part
     assert "made up" in made_up and "say nothing about patients" in made_up
-    assert "without listening" in full and "without listening" in part and "without listening" not in made_up
+
+
+def test_models_that_metadata_alone_beats_are_named() -> None:
+    """0.804 from the sound; age alone reaches 0.875, the best column first."""
+    beaten = report.shortcut_lines([result(), result(features="logmel")])
+    assert beaten == [
+        "binary, balanced accuracy without listening: age 0.875, sex 0.500",
+        "Not better than age alone: binary-mfcc, binary-logmel.",
+    ]
+    better = result(shortcuts={"sex": Shortcut(0.8, 0.8)})
+    assert report.shortcut_lines([better]) == ["binary, balanced accuracy without listening: sex 0.800"]
+    for document in (report.markdown([result()]), report.card(result())):
+        assert "Not better than age alone: binary-mfcc." in document
 
 
 def test_few_patients_are_named() -> None:

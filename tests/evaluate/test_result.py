@@ -34,7 +34,7 @@ def result(labels: np.ndarray = LABELS) -> Result:
         metrics=metrics,
         intervals={name: Interval(0.25, 0.75) for name in HEADLINES},
         majority=classification_metrics(LABELS, majority_probabilities(LABELS, FOLDS, MULTICLASS)),
-        shortcuts={"age": Shortcut(0.875, float("nan"))},
+        shortcuts={"age": Shortcut(0.875, 0.75)},
         patients={"Normal": 9, "Chronic": 18, "Infection": 9},
         recordings={"Normal": 9, "Chronic": 18, "Infection": 9},
         settings={"network": "cnn2d", "filters": 16, "dense": 128, "dropout": 0.3, "learning_rate": 1e-3, "epochs": 9},
@@ -50,7 +50,12 @@ def test_a_result_comes_back_from_its_json() -> None:
 
 def test_what_is_undefined_is_null_in_json_and_nan_again_when_read() -> None:
     one_class = classification_metrics(np.zeros(5, np.int32), PROBABILITIES[:5])
-    ours = replace(result(), metrics=one_class, intervals={"macro_roc_auc": Interval(math.nan, math.nan)})
+    ours = replace(
+        result(),
+        metrics=one_class,
+        intervals={"macro_roc_auc": Interval(math.nan, math.nan)},
+        shortcuts={"age": Shortcut(0.5, math.nan)},
+    )
     written = json.loads(json.dumps(ours.to_json(), allow_nan=False))
     assert written["metrics"]["macro_roc_auc"] is None
     assert written["metrics"]["roc_auc"] == [None, None, None]
@@ -59,6 +64,8 @@ def test_what_is_undefined_is_null_in_json_and_nan_again_when_read() -> None:
     np.testing.assert_array_equal(again.metrics.roc_auc, one_class.roc_auc)
     assert again.metrics.confusion == one_class.confusion
     assert np.isnan(again.intervals["macro_roc_auc"]).all()
+    assert again.shortcuts["age"].balanced_accuracy == 0.5
+    assert math.isnan(again.shortcuts["age"].macro_roc_auc)
 
 
 def test_headline_intervals_hold_their_estimates_and_repeat() -> None:
