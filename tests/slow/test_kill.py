@@ -27,12 +27,11 @@ TOO_LONG_S = 600.0  # nothing asserts how long a run takes; this only ends a run
 
 @dataclass(frozen=True)
 class Road:
-    """What a run needs, and how an undisturbed one ended."""
+    """What a run needs, and the work folder of an undisturbed one."""
 
     source: Path
     environment: dict[str, str]
     unbroken: Path
-    took_s: float  # with everything still to compile
 
     def command(self, work: Path) -> list[str]:
         words = ["run", str(self.source), "--work", str(work), "--partial", "--trials", "1", "--epochs", "2"]
@@ -64,10 +63,9 @@ def road(tmp_path_factory) -> Road:
         "JAX_COMPILATION_CACHE_DIR": str(folder / "xla"),  # shared, so that a run that starts again is soon at work
     }
     environment.pop("MLFLOW_TRACKING_URI", None)
-    road = Road(source, environment, folder / "unbroken", 0.0)
-    started = time.monotonic()
+    road = Road(source, environment, folder / "unbroken")
     road.finish(road.unbroken)
-    return Road(source, environment, road.unbroken, time.monotonic() - started)
+    return road
 
 
 def assert_nothing_half_written(work: Path) -> None:
@@ -87,6 +85,11 @@ def assert_same_outcome(one: Path, other: Path) -> None:
         assert Classifier.load(first).version == Classifier.load(second).version
 
 
+def written(work: Path) -> int:
+    """How many files and folders there are of models: a measure of how far a run is."""
+    return sum(1 for _ in work.glob("models/**/*")) + sum(1 for _ in work.glob("classifiers/*"))
+
+
 def statuses(work: Path) -> list[str]:
     client = MlflowClient(f"sqlite:///{work / 'mlflow.db'}")
     return [run.info.status for run in client.search_runs([e.experiment_id for e in client.search_experiments()])]
@@ -97,18 +100,15 @@ def test_a_run_killed_again_and_again_ends_in_the_same_table(road, tmp_path):
     seed = int(time.time())
     print(f"moments drawn with seed {seed}")
     rng = np.random.default_rng(seed)
-    killed = 0
-    for moment in rng.uniform(0.05, 0.35, KILLS) * road.took_s:
+    deadline = time.monotonic() + TOO_LONG_S
+    for amount in np.sort(rng.integers(0, round(0.75 * written(road.unbroken)), KILLS)):
         process = road.start(work, log)
-        try:
-            process.wait(moment)
-            assert process.returncode == 0, log.read_text()
-            break  # it had so little left to do that it finished first
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            killed += 1
-    assert killed >= 2
+        while written(work) < amount:  # at once, where the run before this one got further
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0.0, 2.0))
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
     assert "Traceback" not in log.read_text(), log.read_text()
     road.finish(work)
     assert_nothing_half_written(work)

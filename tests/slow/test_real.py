@@ -16,7 +16,7 @@ from jaxresp import shipped
 from jaxresp.classifier import Classifier
 from jaxresp.corpus import load
 from jaxresp.evaluate import report
-from jaxresp.run import load_results
+from jaxresp.run import RunConfig, load_results
 from jaxresp.taxonomy import BINARY, MULTICLASS
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_data]
@@ -59,7 +59,7 @@ def test_the_table_of_the_real_subset(official):
         recall_of_the_largest_class_alone = 1 / len(task.classes)
         assert result.majority.balanced_accuracy == pytest.approx(recall_of_the_largest_class_alone)
         assert Classifier.load(work / "classifiers" / result.name).classes == task.classes
-        assert result.settings["trials"] == 3
+        assert result.settings["trials"] == RunConfig().n_trials
     words = " ".join(out.split())
     for told in (
         *(column for column in ("balanced accuracy", "macro F1", "ROC-AUC", "majority") if column in report.COLUMNS),
