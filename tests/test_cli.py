@@ -85,7 +85,6 @@ def _small_and_apart(tmp_path_factory):
         patch.setattr(cli, "_config", config)
         patch.setattr(jaxresp.tracking, "Tracker", _NoTracker)
         patch.setattr("jaxresp.compilation.use_persistent_cache", lambda: home)
-        patch.setenv("BENTOML_HOME", str(home / "bentoml"))
         yield
 
 
