@@ -44,7 +44,7 @@ demo: $(READY)  ## made-up recordings, six small models, the service at http://l
 	$(BIN)/jaxresp demo $(ARGS)
 
 test: $(READY)  ## the quick tests
-	$(PYTEST) -n 2 --dist loadgroup $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-slow: $(READY)  ## kill loops, full-size runs, packaging, browser, load
 	$(PYTEST) -m slow $(ARGS)

@@ -26,9 +26,6 @@ atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ["BENTOML_HOME"] = str(_HOME / "bentoml")
 os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{_HOME / 'mlflow.db'}"
 os.environ["MPLCONFIGDIR"] = str(_HOME / "matplotlib")
-# One compilation cache for the session: for its processes, the ones that run tests side by side among them.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_HOME / "xla"))
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 # Shapes and dtypes in jaxresp's annotations are checked at every call in this process. This must precede the first
 # import of jaxresp; a process that a test starts runs without it, as users do.
@@ -63,13 +60,6 @@ def real_data() -> Path:
 def real_data_kaggle() -> Path:
     """The same with icbhi/ in the Kaggle layout."""
     return _folder_named_by("JAXRESP_REAL_DATA_KAGGLE", "kaggle")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests run in one process, as they share fixtures; those of the service share one server."""
-    for item in items:
-        where = item.path.relative_to(_TESTS)
-        item.add_marker(pytest.mark.xdist_group(where.parts[0] if where.parts[0] == "service" else str(where)))
 
 
 # Pure functions of our own. Flax's layers, Optax's losses and jax.random pass strict promotion too; Optax's adam does

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 ADDRESS = "http://127.0.0.1:3000"
 #: Of the quick tests; all of them, in a clone, are a step of .ci/run.
 SOME_TESTS = "tests/test_taxonomy.py tests/test_window.py tests/test_splits.py"
-TOO_LONG_S = 600.0  # ends what hangs; nothing asserts how long anything takes
+TOO_LONG_S = 1500.0  # ends what hangs; nothing asserts how long anything takes
 
 
 def commands(readme: str) -> list[str]:
