@@ -48,8 +48,8 @@ def single_channel_convolution(
 ) -> Float[Array, "batch *spatial features"]:
     """`lax.conv` of one input channel with padding SAME and stride 1, as one matrix product over shifted copies.
 
-    With a single channel there is little to convolve and XLA's CPU convolution spends its time on everything else: its
-    weight gradient for 20×157 features was seen to take four times as long.
+    With a single channel there is little to convolve, and XLA's CPU convolution costs more than it computes: see
+    experiments/benchmarks/training_step.py.
     """
     window, spatial = kernel.shape[:-2], x.shape[1:-1]
     before = [(size - 1) // 2 for size in window]
