@@ -20,7 +20,7 @@ import jaxresp.tracking
 from jaxresp.classifier import Classifier
 from jaxresp.corpus import Corpus, load, prepare
 from jaxresp.errors import JaxrespError
-from jaxresp.features import FeatureBank
+from jaxresp.features import FeatureBank, build_bank
 from jaxresp.run import RunConfig, WorkdirInUse, WorkdirMismatch, load_results, run
 from jaxresp.splits import SplitError
 from jaxresp.sweep import SearchSpace
@@ -116,9 +116,23 @@ class _NoTracker:
     finish_study = fail_study = log_trial
 
 
+@pytest.fixture(scope="module")
+def banks() -> dict[str, FeatureBank]:
+    return {}
+
+
 @pytest.fixture
-def untracked(monkeypatch) -> None:
+def untracked(monkeypatch, banks) -> None:
+    """Without MLflow, and with features computed once: for tests that are about neither."""
+
+    def bank_of(corpus, frontend, window, **options):
+        key = f"{corpus.fingerprint} {frontend} {window} {options}"
+        if key not in banks:
+            banks[key] = build_bank(corpus, frontend, window, **options)
+        return banks[key]
+
     monkeypatch.setattr(jaxresp.tracking, "Tracker", _NoTracker)
+    monkeypatch.setattr(jaxresp.run, "build_bank", bank_of)
 
 
 @pytest.fixture
