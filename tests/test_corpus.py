@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxresp.audio import RATE_HZ, read_audio
-from jaxresp.corpus import Corpus, CorpusError, example_sha256, load, prepare
+from jaxresp.corpus import Corpus, CorpusError, combine, example_sha256, load, prepare
 from jaxresp.synthetic import SyntheticConfig, write_corpus
 from jaxresp.taxonomy import BINARY, DIAGNOSIS, MULTICLASS, TASKS
 from jaxresp.window import WindowConfig, cut_windows, window_starts
@@ -54,7 +54,7 @@ def test_every_recording_is_what_read_audio_gives(made_up, corpus):
 
 
 def test_the_corpus_says_that_it_is_a_part_and_made_up(corpus):
-    assert (corpus.name, corpus.version, corpus.partial, corpus.made_up) == ("icbhi", "1.0.0", True, True)
+    assert (corpus.name, corpus.version, corpus.partial, corpus.made_up) == ("icbhi", "2.0.0", True, True)
     assert set(corpus.official_split.tolist()) <= {"train", "test"}
     assert corpus.samples.dtype == np.int16
     assert corpus.samples.base is None  # its own memory, no view into files
@@ -93,6 +93,36 @@ def test_a_selection_keeps_every_recording_whole(corpus, data):
     assert part.fingerprint != corpus.fingerprint
     mask = np.isin(np.arange(len(corpus)), rows)
     assert corpus.select(mask).recording.tolist() == corpus.select(sorted(rows)).recording.tolist()
+
+
+def test_annotations_are_those_of_the_files_and_follow_their_recordings(made_up, corpus):
+    for c in (corpus, corpus.select(np.arange(len(corpus))[::-2])):
+        for i, name in enumerate(c.recording.tolist()):
+            rows = np.loadtxt(next(made_up[0].rglob(f"{name}.txt")), ndmin=2)
+            own = c.annotations_of(i)
+            np.testing.assert_array_equal(own.start_s, rows[:, 0].astype(np.float32))
+            np.testing.assert_array_equal(own.crackle, rows[:, 2] == 1)
+            names = np.array([["normal", "wheeze"], ["crackle", "both"]])
+            np.testing.assert_array_equal(own.label, names[own.crackle.astype(int), own.wheeze.astype(int)])
+
+
+def test_combined_corpora_lie_end_to_end_and_no_patient_meets_a_namesake(corpus):
+    other = dataclasses.replace(corpus, name="twin", corpus=np.full(len(corpus), "twin"))
+    both = combine([corpus, other])
+    n = len(corpus)
+    assert (both.name, len(both), len(set(both.patient.tolist()))) == ("icbhi+twin", 2 * n, 18)
+    assert both.patient[n] == f"twin:{corpus.patient[0]}"
+    for i in range(n):
+        for k in (i, n + i):
+            np.testing.assert_array_equal(both.waveform(k), corpus.waveform(i))
+            np.testing.assert_array_equal(both.annotations_of(k).start_s, corpus.annotations_of(i).start_s)
+    half = both.select(both.corpus == "twin")
+    np.testing.assert_array_equal(half.samples, corpus.samples)
+    for wrong, what in (([], "nothing"), ([corpus, corpus], "each once")):
+        with pytest.raises(CorpusError, match=what):
+            combine(wrong)
+    with pytest.raises(CorpusError, match="rates are"):
+        combine([corpus, dataclasses.replace(other, rate_hz=8000)])
 
 
 def test_counts_add_up(corpus):
@@ -191,8 +221,14 @@ def test_example_fingerprint_sees_every_value_and_no_container(corpus):
         "f": np.float32(0.1),
         "n": np.int32(3),
         "d": {"b": np.array([True])},
+        "l": [0, 2],
     }
-    read = example | {"t": b"x", "f": float(np.float32(0.1)), "n": 3}  # as TFDS returns them
+    read = example | {
+        "t": b"x",
+        "f": float(np.float32(0.1)),
+        "n": 3,
+        "l": [np.int64(0), np.int64(2)],
+    }  # as TFDS returns them
     assert example_sha256(example) == example_sha256(read)
     for key, other in (
         ("a", np.arange(6, dtype=np.int16)),
@@ -200,5 +236,6 @@ def test_example_fingerprint_sees_every_value_and_no_container(corpus):
         ("f", 0.2),
         ("n", 4),
         ("d", {"b": np.array([False])}),
+        ("l", [0, 1]),
     ):
         assert example_sha256(example | {key: other}) != example_sha256(example)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ import pytest
 from jaxtyping import Array, Float32, Key
 
 from jaxresp.corpus import Corpus
+from jaxresp.corpus.source import NO_ANNOTATIONS
 from jaxresp.features import build_bank, features_of
 from jaxresp.frontend import FrontEnd
 from jaxresp.window import WindowConfig
@@ -45,6 +47,12 @@ class Pieces(FrontEnd):
         return waveform + jax.random.normal(key, waveform.shape)
 
 
+def _columns(kind: str) -> list[dataclasses.Field]:
+    """The columns of a Corpus that hold texts or numbers of a kind and are not made below by name."""
+    named = ("samples", "offsets", "scale", "annotation_offsets", "recording", "patient")
+    return [f for f in dataclasses.fields(Corpus) if str(f.type).startswith(kind) and f.name not in named]
+
+
 def corpus(seconds_in_windows: list[float], seed: int = 0) -> Corpus:
     rng = np.random.default_rng(seed)
     lengths = [round(256 * windows) for windows in seconds_in_windows]
@@ -58,17 +66,12 @@ def corpus(seconds_in_windows: list[float], seed: int = 0) -> Corpus:
         samples=rng.integers(-9999, 9999, sum(lengths), dtype=np.int16),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         scale=rng.uniform(1e-5, 1e-4, n).astype(np.float32),
-        recording=np.array([f"r{i}" for i in range(n)]),
-        patient=np.array([f"p{i}" for i in range(n)]),
-        diagnosis=text(),
-        stethoscope=text(),
-        location=text(),
-        mode=text(),
-        sex=text(),
-        official_split=text(),
-        age_years=np.full(n, np.nan, np.float32),
-        native_rate_hz=np.full(n, RATE_HZ, np.int32),
-        bits=np.full(n, 16, np.int32),
+        annotations=NO_ANNOTATIONS,
+        annotation_offsets=np.zeros(n + 1, np.int64),
+        **{name: np.array([f"{name[0]}{i}" for i in range(n)]) for name in ("recording", "patient")},
+        **{f.name: text() for f in _columns("Shaped")},
+        **{f.name: np.full(n, np.nan, np.float32) for f in _columns("Float32")},
+        **{f.name: np.full(n, 16, np.int32) for f in _columns("Int32")},
     )
 
 

@@ -18,6 +18,7 @@ import soundfile
 
 from jaxresp.audio import read_audio
 from jaxresp.corpus import SPLIT, DatasetError, load, prepare
+from jaxresp.corpus.source import Faults
 from jaxresp.shipped import load_module
 from jaxresp.synthetic import SyntheticConfig, write_corpus
 from jaxresp.taxonomy import DIAGNOSES, DIAGNOSIS
@@ -288,7 +289,7 @@ def test_all_faults_are_told_at_once(folder, tmp_path):
 
 
 def test_many_faults_are_counted_and_not_all_listed(folder):
-    faults = _folder_module().Faults(folder)
+    faults = Faults(folder)
     for i in range(100):
         faults.add(f"{i:03d}.wav", "broken", "copy it again")
     with pytest.raises(DatasetError, match="100 faults") as caught:
@@ -346,7 +347,7 @@ def test_building_again_changes_nothing_unless_the_files_changed(folder, tmp_pat
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk full"), MemoryError])
 def test_a_failing_build_leaves_nothing_or_what_was_there(folder, tmp_path, monkeypatch, error):
-    module = _builder_module()
+    module = _builder_module().recording_builder
     calls = Counter()
 
     def failing(path: Path, **kwargs: Any) -> Any:

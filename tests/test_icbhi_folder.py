@@ -56,7 +56,7 @@ def test_sounds_that_are_not_icbhis_are_not_even_opened(tmp_path):
 
 
 def test_a_folder_that_vanishes_while_we_look_is_passed_over(folder, monkeypatch):
-    expected = [entry.name for entry in read(folder).entries]
+    expected = [entry.name for entry in read(folder).recordings]
     fleeting = folder / "fleeting"
     fleeting.mkdir()
     real_walk = os.walk
@@ -68,7 +68,7 @@ def test_a_folder_that_vanishes_while_we_look_is_passed_over(folder, monkeypatch
             yield step
 
     monkeypatch.setattr(icbhi_folder.os, "walk", walk)
-    assert [entry.name for entry in read(folder).entries] == expected
+    assert [entry.name for entry in read(folder).recordings] == expected
 
 
 def test_a_file_that_vanishes_while_we_read_is_named(folder, monkeypatch):
@@ -102,9 +102,9 @@ def test_a_table_in_another_encoding_is_refused_by_its_lines(folder, name, encod
 
 
 def test_hidden_files_and_mac_shadows_are_no_recordings(folder):
-    expected = [entry.name for entry in read(folder).entries]
+    expected = [entry.name for entry in read(folder).recordings]
     for hidden in (".cache", "__MACOSX"):
         shutil.copytree(next(folder.rglob("*.wav")).parent, folder / hidden)
         for wav in (folder / hidden).glob("*.wav"):
             wav.write_bytes(b"another content")
-    assert [entry.name for entry in read(folder).entries] == expected
+    assert [entry.name for entry in read(folder).recordings] == expected

@@ -6,18 +6,16 @@ Reads text only; sound is left to whoever iterates. Knows nothing of TFDS.
 from __future__ import annotations
 
 import csv
-import hashlib
 import math
 import os
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32
 
-from jaxresp.corpus import DatasetError
+from jaxresp.corpus.source import SOUND_REMEDY, Annotations, DatasetError, Faults, Source, SourceRecording, files_sha256
 from jaxresp.taxonomy import DIAGNOSES
 
 COMPLETE_RECORDINGS, COMPLETE_PATIENTS = 920, 126
@@ -28,19 +26,11 @@ SPLIT_FILES = ("ICBHI_challenge_train_test.txt",)
 MADE_UP_FILE = "MADE_UP.txt"
 
 _RECORDING_NAME = re.compile(r"(\d{3})_(\w+?)_(Tc|[APL][lr])_(sc|mc)_([A-Za-z0-9]+)")
-_END_TOLERANCE_S = 0.05  # annotations are rounded to a millisecond; one that ends later than this is another file's
-_LISTED_FAULTS = 40
 _MOST_FILES = 20_000  # Kaggle's folder, which holds everything twice, has 3,700; a home folder has more than these
 
 
-@dataclass(frozen=True)
-class Cycles:
-    """The annotated respiratory cycles of a recording."""
-
-    start_s: Float32[np.ndarray, " cycles"]
-    end_s: Float32[np.ndarray, " cycles"]
-    crackle: Bool[np.ndarray, " cycles"]
-    wheeze: Bool[np.ndarray, " cycles"]
+LABELS = ("normal", "crackle", "wheeze", "both")
+"""What a cycle's two flags say."""
 
 
 @dataclass(frozen=True)
@@ -57,73 +47,7 @@ class Demographics:
     height_cm: float = math.nan
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One recording: its files and everything the folder says about it.
-
-    Attributes:
-        name: the file name without its ending, unique in a folder.
-        patient, index, location, mode, stethoscope: the five parts of the name.
-        wav: the sound.
-        diagnosis: the patient's, in ICBHI's spelling.
-        demographics: the patient's.
-        official_split: "train", "test" or "" where the folder has no train/test file.
-        cycles: the annotation.
-        sha256: of the bytes of sound and annotation.
-    """
-
-    name: str
-    patient: str
-    index: str
-    location: str
-    mode: str
-    stethoscope: str
-    wav: Path
-    diagnosis: str
-    demographics: Demographics
-    official_split: str
-    cycles: Cycles
-    sha256: str
-
-
-@dataclass(frozen=True)
-class IcbhiFolder:
-    """A folder without faults, recordings in order of their names.
-
-    Attributes:
-        entries: the recordings.
-        partial: fewer than the 920 recordings of 126 patients that were published.
-        made_up: written by jaxresp.synthetic.
-    """
-
-    entries: tuple[Entry, ...]
-    partial: bool
-    made_up: bool
-
-
-@dataclass
-class Faults:
-    """Everything wrong with a folder, to be told at once."""
-
-    folder: Path
-    found: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def add(self, file: str, what: str, remedy: str) -> None:
-        """Note a fault of a file."""
-        self.found.append((file, what, remedy))
-
-    def raise_if_any(self) -> None:
-        """Raise one DatasetError that lists the faults by file name, each with its remedy."""
-        if not self.found:
-            return
-        lines = [f"  {file}: {what}; {remedy}" for file, what, remedy in sorted(self.found)]
-        if len(lines) > _LISTED_FAULTS:
-            lines = [*lines[:_LISTED_FAULTS], f"  … and {len(lines) - _LISTED_FAULTS} more"]
-        count = "1 fault" if len(self.found) == 1 else f"{len(self.found)} faults"
-        raise DatasetError("\n".join([f"{self.folder}: {count}, nothing was built:", *lines]))
-
-
-def read_folder(folder: Path, *, partial: bool, check_sound: Callable[[Path], str | None]) -> IcbhiFolder:
+def read_folder(folder: Path, *, partial: bool, check_sound: Callable[[Path], str | None]) -> Source:
     """Read a folder, wherever in it the recordings lie.
 
     Args:
@@ -143,7 +67,7 @@ def read_folder(folder: Path, *, partial: bool, check_sound: Callable[[Path], st
         ) from error
 
 
-def _read_folder(folder: Path, partial: bool, check_sound: Callable[[Path], str | None]) -> IcbhiFolder:
+def _read_folder(folder: Path, partial: bool, check_sound: Callable[[Path], str | None]) -> Source:
     faults = Faults(folder)
     files = _files(folder)
     wavs, texts = _sounds_and_annotations(folder, files)
@@ -151,7 +75,7 @@ def _read_folder(folder: Path, partial: bool, check_sound: Callable[[Path], str 
     diagnosis = _read_diagnoses(files, faults)
     demographics = _read_demographics(files, faults)
     splits = _read_splits(files, faults)
-    entries = []
+    recordings = []
     for name, wav in wavs.items():
         match = _RECORDING_NAME.fullmatch(name)
         if match is None:
@@ -171,20 +95,22 @@ def _read_folder(folder: Path, partial: bool, check_sound: Callable[[Path], str 
         cycles = _read_cycles(texts[name], faults)
         if cycles is None:
             continue
-        entries.append(
-            Entry(
-                name, patient, index, location, mode, stethoscope, wav,
+        person = (demographics or {}).get(patient, Demographics())
+        recordings.append(
+            SourceRecording(
+                name=name, patient=patient, wav=wav, sha256=files_sha256(wav, texts[name]),
+                annotations=cycles, annotation_file=texts[name].name,
+                index=index, location=location, mode=mode, stethoscope=stethoscope,
                 diagnosis=(diagnosis or {}).get(patient, ""),
-                demographics=(demographics or {}).get(patient, Demographics()),
+                diagnosis_published=(diagnosis or {}).get(patient, ""),
                 official_split=(splits or {}).get((patient, index, location, mode), ""),
-                cycles=cycles,
-                sha256=_sha256(wav, texts[name]),
+                **asdict(person),
             )
         )  # fmt: skip
-    n_patients = len({entry.patient for entry in entries})
-    complete = len(entries) == COMPLETE_RECORDINGS and n_patients == COMPLETE_PATIENTS
+    n_patients = len({each.patient for each in recordings})
+    complete = len(recordings) == COMPLETE_RECORDINGS and n_patients == COMPLETE_PATIENTS
     if complete and splits is not None and len(splits) != COMPLETE_RECORDINGS:
-        faults.add(SPLIT_FILES[0], f"{len(splits)} rows for {len(entries)} recordings", "restore the published file")
+        faults.add(SPLIT_FILES[0], f"{len(splits)} rows for {len(recordings)} recordings", "restore the published file")
     if faults.found:
         for wav in wavs.values():
             trouble = check_sound(wav)
@@ -193,21 +119,12 @@ def _read_folder(folder: Path, partial: bool, check_sound: Callable[[Path], str 
     faults.raise_if_any()
     if not complete and not partial:
         raise DatasetError(
-            f"{folder} holds {len(entries)} recordings of {n_patients} patients; ICBHI 2017 has {COMPLETE_RECORDINGS} "
-            f"of {COMPLETE_PATIENTS}. Complete the folder, or say that a part is meant with --partial (partial=True)"
+            f"{folder} holds {len(recordings)} recordings of {n_patients} patients; "
+            f"ICBHI 2017 has {COMPLETE_RECORDINGS} of {COMPLETE_PATIENTS}. Complete the folder, "
+            "or say that a part is meant with --partial (partial=True)"
         )
     made_up = any(path.name == MADE_UP_FILE for path in files)
-    return IcbhiFolder(tuple(entries), partial=not complete, made_up=made_up)
-
-
-SOUND_REMEDY = "copy the file again from the published archive"
-
-
-def cycle_fault(cycles: Cycles, duration_s: float) -> str | None:
-    """What is wrong with an annotation once the length of the sound is known."""
-    if cycles.end_s[-1] > duration_s + _END_TOLERANCE_S:
-        return f"annotated to {cycles.end_s[-1]:.3f} s, but the sound ends at {duration_s:.3f} s"
-    return None
+    return Source(tuple(recordings), partial=not complete, made_up=made_up)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -351,7 +268,7 @@ def _read_splits(files: list[Path], faults: Faults) -> dict[tuple[str, str, str,
     return splits
 
 
-def _read_cycles(path: Path, faults: Faults) -> Cycles | None:
+def _read_cycles(path: Path, faults: Faults) -> Annotations | None:
     rows = []
     before = len(faults.found)
     for number, line in enumerate(_text(path).splitlines(), start=1):
@@ -376,15 +293,6 @@ def _read_cycles(path: Path, faults: Faults) -> Cycles | None:
     if not rows:
         faults.add(path.name, "no cycle is annotated", "restore the published file")
         return None
-    start_s, end_s, crackle, wheeze = zip(*rows, strict=True)
-    return Cycles(
-        np.array(start_s, np.float32), np.array(end_s, np.float32), np.array(crackle, bool), np.array(wheeze, bool)
-    )
-
-
-def _sha256(*paths: Path) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    start_s, end_s, crackle, wheeze = map(np.array, zip(*rows, strict=True))
+    label = np.array(LABELS, np.str_)[crackle + 2 * wheeze]
+    return Annotations(start_s.astype(np.float32), end_s.astype(np.float32), label, crackle, wheeze)
