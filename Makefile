@@ -2,10 +2,12 @@
 #   make test PYTHON=/path/to/python3.12      another interpreter for a new environment
 #   make test VENV=.venv311                   another environment beside the first
 #   make test ARGS="-k splits"                more arguments for pytest
+#   make test JOBS=0                          in one process, as a debugger wants it
 
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
+JOBS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -20,6 +22,10 @@ CHOOSE = for candidate in $(or $(PYTHON),python3.13 python3.12 python3.11 python
 	    >/dev/null 2>&1; then echo "$$candidate"; exit 0; fi; done; \
 	echo "make: no usable Python 3.11, 3.12 or 3.13 with venv (tried: $(or $(PYTHON),python3.13 python3.12 python3.11 python3)); \
 	install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1
+
+# Libraries are installed uncompiled (below): a machine that forbids Python to keep what it compiles would compile them in
+# every process.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint format types build lock upgrade clean distclean
@@ -43,8 +49,8 @@ setup: $(READY)  ## the environment in .venv, from the hashed lock
 demo: $(READY)  ## made-up recordings, six small models, the service at http://localhost:3000/ui
 	$(BIN)/jaxresp demo $(ARGS)
 
-test: $(READY)  ## the quick tests
-	$(PYTEST) $(ARGS)
+test: $(READY)  ## the quick tests, in two processes
+	$(PYTEST) -n $(JOBS) --dist loadgroup $(ARGS)
 
 test-slow: $(READY)  ## kill loops, full-size runs, packaging, browser, load
 	$(PYTEST) -m slow $(ARGS)

@@ -5,9 +5,16 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+
+# Some machines forbid Python to keep what it compiled. The libraries here are ten thousand modules, which every process
+# that a test starts would compile again: more time than most tests take.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Processes that tests start inherit all of these.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -26,6 +33,11 @@ atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ["BENTOML_HOME"] = str(_HOME / "bentoml")
 os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{_HOME / 'mlflow.db'}"
 os.environ["MPLCONFIGDIR"] = str(_HOME / "matplotlib")
+# What was compiled once is not compiled again: by the next test, and by the processes that tests start. Tests that run
+# side by side in two processes have a cache each, since JAX may read an entry that another process is still writing.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_HOME / "xla")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 # Shapes and dtypes in jaxresp's annotations are checked at every call in this process. This must precede the first
 # import of jaxresp; a process that a test starts runs without it, as users do.
@@ -37,6 +49,7 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 
 from jaxresp.corpus import Corpus, load, prepare  # noqa: E402
+from jaxresp.evaluate.bootstrap import Interval, patient_bootstrap  # noqa: E402
 from jaxresp.synthetic import SyntheticConfig, write_corpus  # noqa: E402
 
 
@@ -62,6 +75,17 @@ def real_data_kaggle() -> Path:
     return _folder_named_by("JAXRESP_REAL_DATA_KAGGLE", "kaggle")
 
 
+#: Folders whose tests share what is dear: a running service, a finished run. Elsewhere a file shares at most.
+_TOGETHER = ("service", "cli", "run")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share fixtures run in one process (`-n 2 --dist loadgroup`)."""
+    for item in items:
+        where = item.path.relative_to(_TESTS)
+        item.add_marker(pytest.mark.xdist_group(where.parts[0] if where.parts[0] in _TOGETHER else where.as_posix()))
+
+
 # Pure functions of our own. Flax's layers, Optax's losses and jax.random pass strict promotion too; Optax's adam does
 # not (it divides by an int32 step count), so tests that take an optimiser's step are left out.
 _STRICT = ("dsp/", "models/", "test_frontend")
@@ -85,3 +109,30 @@ def easy_corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     config = SyntheticConfig(patients_per_group=8, recordings_per_patient=(2, 2), duration_s=(10.0, 12.0), seed=7)
     source = write_corpus(folder / "icbhi", config)
     return load(prepare(source, folder / "data", partial=True))
+
+
+class _NoTracker:
+    """Stands where MLflow would: its part is half of what a very small run takes."""
+
+    def __init__(self, *_: object):
+        pass
+
+    def start_study(self, *_: object) -> str:
+        return "untracked"
+
+    def log_trial(self, *_: object) -> None:
+        pass
+
+    finish_study = fail_study = log_trial
+
+
+@pytest.fixture(scope="session")
+def no_tracker() -> type:
+    """For `jaxresp.tracking.Tracker`, in tests that are not about it; what it does is in tests/test_tracking.py."""
+    return _NoTracker
+
+
+@pytest.fixture(scope="session")
+def few_resamples() -> Callable[..., list[Interval]]:
+    """For `patient_bootstrap`, in runs whose intervals nobody reads."""
+    return partial(patient_bootstrap, samples=20)

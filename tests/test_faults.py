@@ -47,13 +47,16 @@ def problem(easy_corpus, banks) -> Problem:
 
 
 @pytest.fixture(scope="module")
-def small_run(easy_corpus, tmp_path_factory):
+def small_run(easy_corpus, tmp_path_factory, no_tracker, few_resamples):
     """Two models of a run, with networks too small to be good."""
     work = tmp_path_factory.mktemp("run")
     config = RunConfig(
         features=("logmel",), n_trials=1, filters=2, dense=4, training=TrainConfig(max_epochs=2, batch_size=16)
     )
-    return work, config, run(easy_corpus, work, config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jaxresp.tracking.Tracker", no_tracker)
+        patch.setattr("jaxresp.evaluate.result.patient_bootstrap", few_resamples)
+        return work, config, run(easy_corpus, work, config)
 
 
 def _result(labels: np.ndarray, probabilities: np.ndarray, template: Result) -> Result:

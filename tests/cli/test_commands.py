@@ -1,0 +1,174 @@
+"""The command line: what each command does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import jaxresp
+from jaxresp import cli
+from jaxresp.corpus import load
+from jaxresp.prediction import NOTICE
+from jaxresp.sweep import SearchSpace
+from jaxresp.synthetic import SyntheticConfig
+
+from .conftest import RECORDINGS, SIX, call
+
+
+def test_help_and_version():
+    said = call("--help")
+    assert said.status == 0
+    commands = ("prepare", "run", "train", "sweep", "evaluate", "predict", "export", "serve", "demo")
+    for command in commands:
+        assert re.search(rf"^  {command} +\S", said.out, re.MULTILINE), said.out
+        assert call(command, "--help").status == 0
+    assert jaxresp.__version__ in call("--version").out
+
+
+def test_prepare_says_what_it_built_and_where(prepared):
+    assert len(load(prepared)) == RECORDINGS
+
+
+def test_preparing_again_changes_nothing(source, prepared):
+    before = {path: path.stat().st_mtime_ns for path in prepared.iterdir()}
+    said = call("prepare", source, "--data", prepared.parents[2], "--partial")
+    assert Path(said.out.splitlines()[-1]) == prepared
+    assert f"{RECORDINGS} recordings of {RECORDINGS} patients" in said.out and "partial" in said.out
+    assert {path: path.stat().st_mtime_ns for path in prepared.iterdir()} == before
+
+
+def test_run_ends_in_a_table_of_six_models_and_what_must_be_read_with_it(finished):
+    out = finished.said.out
+    table = out[out.index("Unseen patients, icbhi") :]
+    assert [name for name in SIX if re.search(rf"^ *{name} +[01]\.\d{{3}} ", table, re.MULTILINE)] == SIX
+    assert "majority" in table
+    assert "Normal 3 patients / 3 recordings" in table
+    assert "made up" in table and NOTICE.split()[0] in table
+    assert finished.said.err == ""
+    assert sorted(path.name for path in (finished.work / "classifiers").iterdir()) == sorted(SIX)
+
+
+def test_progress_in_a_log_file_is_readable_lines(finished):
+    """As in `jaxresp run … > log`: one step a line, none overwritten, no escape sequence."""
+    assert not re.search(r"[\r\x1b\x08]", finished.said.out)
+    steps = [line for line in finished.said.out.splitlines() if re.match(r" *\d+ s ", line)]
+    assert all(re.fullmatch(r" *\d+ s +\d+% [\w ]+(-\w+)*: .*", line) for line in steps), steps
+    for name in SIX:
+        assert any(f"% {name}: trial 1/1: loss " in line for line in steps), steps
+    assert steps[-1].endswith("100% all models: finished")
+
+
+def test_the_same_command_again_trains_nothing_and_shows_the_same_table(source, finished, monkeypatch):
+    def fit(*_, **__):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("jaxresp.sweep.fit", fit)
+    said = call("run", source, "--work", finished.work, "--partial", "--trials", "1", "--epochs", "1")
+    assert said.status == 0, said
+    table = finished.said.out[finished.said.out.index("Unseen patients") :]
+    assert said.out.endswith(table)
+
+
+def test_evaluate_of_a_run_prints_its_table(finished):
+    said = call("evaluate", finished.work)
+    assert said.status == 0 and said.err == ""
+    assert said.out.strip() in finished.said.out
+
+
+def test_evaluate_on_other_patients(finished, strangers):
+    said = call("evaluate", finished.classifier("multiclass-mfcc"), "--data", strangers)
+    assert said.status == 0, said
+    assert "multiclass-mfcc on 6 recordings of 6 patients" in said.out
+    assert re.search(r"^balanced accuracy: \d\.\d{3} \[.*\]$", said.out, re.MULTILINE)
+    for name in ("Normal", "Chronic", "Infection"):
+        assert f"| {name} |" in said.out
+
+
+def test_train_makes_one_classifier(prepared, tmp_path):
+    said = call(
+        "train", prepared, "--work", tmp_path / "w", "--task", "binary", "--features", "mfcc", "--epochs", "1",
+        "--learning-rate", "0.01", "--dropout", "0.1", "--balance", "none", "--seed", "3",
+    )  # fmt: skip
+    assert said.status == 0, said
+    assert [path.name for path in (tmp_path / "w" / "classifiers").iterdir()] == ["binary-mfcc"]
+    (trial,) = json.loads((tmp_path / "w" / "results.json").read_text())["results"]
+    assert trial["settings"]["learning_rate"] == 0.01 and trial["settings"]["dropout"] == 0.1
+    told = json.loads((tmp_path / "w" / "run.json").read_text())["config"]
+    assert (told["seed"], told["training"]["balance"]) == (3, "none")
+
+
+@dataclass(frozen=True)
+class _OneShape(SearchSpace):
+    """Settings that need no other network to be compiled."""
+
+    filters: tuple[int, ...] = (2,)
+    dense: tuple[int, int, int] = (4, 4, 1)
+
+
+def test_sweep_tries_as_many_settings_as_asked(prepared, tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxresp.sweep.SearchSpace", _OneShape)
+    said = call(
+        "sweep", prepared, "--work", tmp_path, "--task", "binary", "--features", "mfcc", "--epochs", "1",
+        "--trials", "2", "--folds", "3",
+    )  # fmt: skip
+    assert said.status == 0, said
+    trials = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("models/binary-mfcc/trial-*/trial.json"))]
+    assert len(trials) == 2
+    assert trials[0]["settings"] != trials[1]["settings"]
+
+
+def test_predict_as_text(finished, wav):
+    said = call("predict", "--model", finished.classifier("multiclass-mfcc"), wav)
+    assert said.status == 0, said
+    shares = ", ".join(rf"{name} [01]\.\d{{3}}" for name in ("Normal", "Chronic", "Infection"))
+    assert re.fullmatch(rf"{re.escape(str(wav))}: (Normal|Chronic|Infection) \({shares}\)\n", said.out)
+    assert said.err.strip() == NOTICE
+
+
+def test_predict_as_json_lines(finished, source):
+    wavs = sorted(source.rglob("*.wav"))[:2]
+    said = call("predict", "--json", "--model", finished.classifier(), *wavs)
+    assert said.status == 0 and said.err == ""
+    answers = [json.loads(line) for line in said.out.splitlines()]
+    assert [answer["file"] for answer in answers] == [str(path) for path in wavs]
+    for answer in answers:
+        assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert answer["label"] in ("Normal", "Abnormal") and answer["windows"] and answer["notice"] == NOTICE
+        assert answer["model"]["name"] == "binary-mfcc"
+
+
+def test_export_puts_six_models_into_the_store(finished):
+    said = call("export", finished.work)
+    assert said.status == 0, said
+    tags = said.out.split()
+    assert [tag.partition(":")[0] for tag in tags] == [f"jaxresp-{name}" for name in SIX]
+    for tag in tags:
+        name, _, version = tag.partition(":")
+        assert (Path(os.environ["BENTOML_HOME"]) / "models" / name / version).is_dir()
+    assert call("export", finished.work).out.split() == tags
+
+
+def test_demo_without_serving(tmp_path, monkeypatch, finished):
+    """Its parts are tested above; here, that they follow one another. The run is the one that is there already."""
+    monkeypatch.chdir(tmp_path)
+    calls: list[tuple[str, ...]] = []
+
+    def whole_run(source: Path, work: Path, config, partial: bool, tracking_uri: str | None) -> None:
+        assert len(list(source.rglob("*.wav"))) == RECORDINGS
+        assert (source / "MADE_UP.txt").is_file() and partial and tracking_uri is None
+        calls.append((source.name, work.name))
+        shutil.copytree(finished.work / "classifiers", work / "classifiers")
+        shutil.copy(finished.work / "results.json", work)
+
+    monkeypatch.setattr(cli, "_whole_run", whole_run)
+    monkeypatch.setattr("jaxresp.synthetic.SyntheticConfig", lambda: SyntheticConfig(3, (1, 1), (5.0, 6.0)))
+    said = call("demo", "--no-serve")
+    assert said.status == 0, said
+    assert calls == [("made-up-icbhi", "demo")]
+    assert re.findall(r"exported jaxresp-(\S+):", said.out) == SIX

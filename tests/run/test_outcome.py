@@ -1,0 +1,135 @@
+"""The whole run: what of its settings matters, and what its table and its Classifiers say of themselves."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jaxresp.run
+from jaxresp.classifier import Classifier
+from jaxresp.errors import JaxrespError
+from jaxresp.features import FeatureBank
+from jaxresp.run import load_results, run
+from jaxresp.splits import SplitError
+from jaxresp.taxonomy import BINARY
+
+from .conftest import CONFIG, NAMES, ONE_MODEL, runs_in_mlflow
+
+
+@pytest.mark.usefixtures("untracked")
+def test_another_seed_gives_other_weights(corpus, unbroken, new_work):
+    work = new_work()
+    run(corpus, work, replace(ONE_MODEL, seed=1))
+    weights = Path("classifiers", "binary-mfcc", "weights.npz")
+    assert (work / weights).read_bytes() != (unbroken / weights).read_bytes()
+
+
+def test_too_few_patients_are_said_before_anything_is_trained(corpus, new_work, fits):
+    rows = np.flatnonzero(corpus.diagnosis != "Healthy")
+    healthy = np.flatnonzero(corpus.diagnosis == "Healthy")[:2]
+    heard = []
+    with pytest.raises(SplitError, match="Normal has 2, and every class needs 3 patients"):
+        run(
+            corpus.select(np.sort(np.concatenate([rows, healthy]))),
+            new_work(),
+            replace(CONFIG, tasks=("multiclass", "binary")),
+            progress=lambda *line: heard.append(line),
+        )
+    assert fits == [] and heard == []
+
+
+@pytest.mark.parametrize("part", ["tasks", "features"])
+def test_a_run_of_nothing_or_of_something_twice_is_refused(part):
+    name = getattr(CONFIG, part)[0]
+    for names in ((), (name, name)):
+        with pytest.raises(JaxrespError, match=part):
+            replace(CONFIG, **{part: names})
+
+
+@pytest.mark.usefixtures("untracked")
+@pytest.mark.parametrize("balance", ["smote", "none"])
+def test_every_way_of_balancing_runs_and_matters(corpus, unbroken, new_work, balance):
+    work = new_work()
+    config = replace(ONE_MODEL, training=replace(ONE_MODEL.training, balance=balance))
+    (result,) = run(corpus, work, config)
+    assert result.metrics.n == len(corpus)
+    weights = Path("classifiers", "binary-mfcc", "weights.npz")
+    assert (work / weights).read_bytes() != (unbroken / weights).read_bytes()
+
+
+@pytest.mark.usefixtures("untracked")
+@pytest.mark.parametrize("lowest", ["multiclass-mfcc", "multiclass-logmel", "multiclass-augmented"])
+def test_table_order_and_the_quick_model(corpus, unbroken, new_work, monkeypatch, lowest):
+    """By task and then by features, though they are trained by features; quick is the best multi-class one."""
+    template = {result.task: result for result in load_results(unbroken)}
+    trained = []
+
+    def one_model(problem, frontend, *_):
+        trained.append(problem.name)
+        loss = 0.5 if problem.name == lowest else 0.1 if problem.task.is_binary else 0.9
+        return replace(template[problem.task.name], name=problem.name, features=frontend.name, validation_loss=loss)
+
+    monkeypatch.setattr(jaxresp.run, "_one_model", one_model)
+    monkeypatch.setattr(jaxresp.run, "build_bank", lambda *_, **__: unused_bank())
+    work = new_work()
+    config = replace(CONFIG, features=("mfcc", "logmel", "augmented"))
+    names = [f"{task}-{features}" for task in config.tasks for features in config.features]
+    results = run(corpus, work, config)
+    assert [result.name for result in results] == [result.name for result in load_results(work)] == names
+    assert trained != names and sorted(trained) == sorted(names)
+    assert json.loads((work / "results.json").read_text())["quick"] == lowest
+    report = (work / "report.md").read_text()
+    places = [report.index(f"\n## {name}\n") for name in names]
+    assert places == sorted(places)
+
+
+def unused_bank() -> FeatureBank:
+    return FeatureBank(np.zeros((1, 1, 1, 1), np.float32), np.zeros(1, np.int32), 1)
+
+
+def test_results_rest_on_every_recording_once(corpus, unbroken):
+    for result in load_results(unbroken):
+        assert result.metrics.n == len(corpus) == sum(result.recordings.values())
+        assert sum(result.patients.values()) == len(set(corpus.patient.tolist()))
+        lines = (unbroken / "models" / result.name / "out_of_fold.csv").read_text().splitlines()[1:]
+        assert [line.split(",")[0] for line in lines] == corpus.recording.tolist()
+
+
+def test_provenance_says_what_a_classifier_came_from(corpus, unbroken):
+    studies = {run.info.run_id: run for run in runs_in_mlflow(unbroken)}
+    told = [Classifier.load(unbroken / "classifiers" / name).provenance for name in NAMES]
+    for name, provenance in zip(NAMES, told, strict=True):
+        assert provenance["corpus"]["fingerprint"] == corpus.fingerprint
+        assert provenance["training_patients"] == sorted(set(corpus.patient.tolist()))
+        study = studies[provenance["mlflow_run"]]
+        assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?|sha256:[0-9a-f]{64}", provenance["code"])
+        assert provenance["code"] == study.data.tags["code"]
+        assert (study.info.run_name, study.info.status) == (name, "FINISHED")
+        assert all(len(provenance[key]) == 64 for key in ("split_sha256", "configuration_sha256"))
+    assert len({provenance["configuration_sha256"] for provenance in told}) == 1
+
+
+@pytest.mark.usefixtures("untracked")
+def test_provenance_tells_splits_and_configurations_apart(corpus, unbroken, new_work):
+    work = new_work()
+    run(corpus, work, replace(ONE_MODEL, seed=2))
+    one = Classifier.load(unbroken / "classifiers" / "binary-mfcc").provenance
+    other = Classifier.load(work / "classifiers" / "binary-mfcc").provenance
+    for key in ("split_sha256", "configuration_sha256", "mlflow_run"):
+        assert one[key] != other[key]
+
+
+@pytest.mark.usefixtures("untracked")
+def test_progress_never_goes_back_and_ends_at_one(corpus, new_work):
+    heard: list[tuple[str, str, float]] = []
+    run(corpus, new_work(), ONE_MODEL, progress=lambda *line: heard.append(line))
+    done = [fraction for _, _, fraction in heard]
+    assert done == sorted(done) and done[0] == 0 and done[-1] == 1
+    assert {model for model, _, _ in heard} == {"binary-mfcc", "all models"}
+    patients = corpus.patients_per_class(BINARY)
+    assert min(patients.values()) >= CONFIG.n_folds  # else the corpus of this file would be no test of folds
