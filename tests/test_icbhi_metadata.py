@@ -154,7 +154,7 @@ def test_the_published_split(data, official):
     assert theirs["train"] and theirs["test"]
     said = f"{theirs['train']} of the 539 training and {theirs['test']} of the 381 test recordings are theirs"
     assert any("156 and 218" in each and said in each for each in official.sentences)
-    with pytest.raises(PatientLeak, match="156|218"):
+    with pytest.raises(PatientLeak, match=r"156|218"):
         assert_disjoint(official.folds[0], data.patient)
 
 
