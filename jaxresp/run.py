@@ -253,9 +253,7 @@ def _result(
         features=frontend.name,
         classes=task.classes,
         metrics=classification_metrics(labels[tested], probabilities[tested]),
-        intervals=headline_intervals(
-            labels[tested], probabilities[tested], corpus.patient[tested], seed=config.seed
-        ),
+        intervals=headline_intervals(labels[tested], probabilities[tested], corpus.patient[tested], seed=config.seed),
         majority=classification_metrics(labels[tested], majority[tested]),
         shortcuts=shortcuts(shortcut_columns(corpus), labels, problem.folds, task),
         patients={

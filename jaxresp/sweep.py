@@ -195,7 +195,7 @@ def out_of_fold_logits(problem: Problem, trials: tuple[Trial, ...]) -> Float32[n
 def fit_final(problem: Problem, trials: tuple[Trial, ...], report: Report = lambda what, done: None) -> Fit:
     """The best settings on all patients who train or validate in some fold, for the median of the folds' best epochs.
 
-    Nothing is stopped, or chosen, by what it is fitted on; and of a single fold, nobody is fitted on who is only tested.
+    Nothing is stopped, or chosen, by what it is fitted on; and nobody is fitted on who is only tested.
     """
     best = best_trial(trials)
     epochs = int(np.median([each.best_epoch for each in best.fits]))

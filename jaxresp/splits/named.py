@@ -12,7 +12,7 @@ from jaxresp.splits.cohorts import children_single_channel, cross_validation, le
 from jaxresp.splits.fold import SplitError
 from jaxresp.splits.published import icbhi_official, sprsound_official
 from jaxresp.splits.split import Split
-from jaxresp.taxonomy import Task
+from jaxresp.taxonomy import TASKS, Task, UnknownLabel
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,21 @@ def make_split(name: str, corpus: Corpus, task: Task, *, n_folds: int = 3, seed:
     """
     check_split_name(name)
     return SPLITS[name](_Asked(corpus, task, n_folds, seed))
+
+
+def first_task(corpus: Corpus) -> Task:
+    """The first task of recordings that has a class for every one of these.
+
+    Raises:
+        SplitError: none has.
+    """
+    for task in TASKS.values():
+        try:
+            if task.unit in ("recording", "patient") and len(corpus.labels(task)) == len(corpus):
+                return task
+        except UnknownLabel:
+            continue
+    raise SplitError(f"no task has a class for every recording of {corpus.name}; the tasks are {', '.join(TASKS)}")
 
 
 def splits_of(

@@ -208,9 +208,9 @@ def _overlap_sentence(both: Sequence[str], names: Shaped[np.ndarray, " n"], offi
             "in the recordings that are here, nobody is."
         )
     theirs = np.isin(names, both)
-    plural = "Patients" if len(both) > 1 else "Patient"
+    them = f"Patients {' and '.join(both)} stand" if len(both) > 1 else f"Patient {both[0]} stands"
     return (
-        f"{plural} {' and '.join(both)} stand on both sides of ICBHI's published split: "
+        f"{them} on both sides of ICBHI's published split: "
         f"{int(np.sum(theirs & (official == 'train')))} of the {int(np.sum(official == 'train'))} training and "
         f"{int(np.sum(theirs & (official == 'test')))} of the {int(np.sum(official == 'test'))} test recordings are "
         "theirs."
