@@ -75,7 +75,7 @@ def test_numbers_are_of_the_published_test_half_alone(overlapping, work):
     test = overlapping.official_split == "test"
     assert result.metrics.n == test.sum() == sum(result.recordings.values()) == result.majority.n
     assert sum(result.patients.values()) == len(set(overlapping.patient[test].tolist()))
-    answers = list(csv.DictReader((work / "models" / result.name / "out_of_fold.csv").open()))
+    answers = list(csv.DictReader(io.StringIO((work / "models" / result.name / "out_of_fold.csv").read_text())))
     assert [each["recording"] for each in answers] == overlapping.recording[test].tolist()
     sides = json.loads((work / "models" / result.name / "folds.json").read_text())
     assert [side["shared patients"] for side in sides if side["side"] == "test"] == [1]

@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
 
 from jaxresp.corpus import Corpus
 from jaxresp.splits.cohorts import children_single_channel, cross_validation, leave_one_corpus_out
@@ -27,12 +30,12 @@ class _Asked:
         if self.corpus.name != dataset:
             raise SplitError(f"it is {dataset}'s own split, and this corpus is {self.corpus.name}")
 
-    def who(self) -> tuple:
+    def who(self) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
         """What every split is made from."""
         return self.corpus.patient, self.corpus.labels(self.task), self.task.classes
 
 
-def _icbhi(removed_from: str | None) -> Callable[[_Asked], Split]:
+def _icbhi(removed_from: Literal["train", "test"] | None) -> Callable[[_Asked], Split]:
     def make(asked: _Asked) -> Split:
         asked.of("icbhi")
         return icbhi_official(*asked.who(), asked.corpus.official_split, removed_from=removed_from, seed=asked.seed)
@@ -40,7 +43,7 @@ def _icbhi(removed_from: str | None) -> Callable[[_Asked], Split]:
     return make
 
 
-def _sprsound(test: str) -> Callable[[_Asked], Split]:
+def _sprsound(test: Literal["both", "inter", "intra"]) -> Callable[[_Asked], Split]:
     def make(asked: _Asked) -> Split:
         asked.of("sprsound")
         corpus = asked.corpus

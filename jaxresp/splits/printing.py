@@ -28,7 +28,8 @@ def print_splits(console: Console, splits: Sequence[Split], refused: Mapping[str
 def sentences(split: Split) -> tuple[str, ...]:
     """What is said below the table of a split."""
     aside = (
-        f"Left out, {each['reason']}: {_count(each['recordings'], 'recording')} of {_count(each['patients'], 'patient')}."
+        f"Left out, {each['reason']}: {_count(each['recordings'], 'recording')} "
+        f"of {_count(each['patients'], 'patient')}."
         for each in split.to_json()["left_out"]
     )
     return (*split.sentences, *aside)

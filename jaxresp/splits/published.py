@@ -16,7 +16,7 @@ from jaxtyping import Shaped
 
 from jaxresp.splits.fold import Fold, PatientLeak, SplitError, shared_patients
 from jaxresp.splits.grouped import VALIDATION_FRACTION, train_and_validation
-from jaxresp.splits.split import Split, gaps, left_out
+from jaxresp.splits.split import LeftOut, Split, gaps, left_out
 
 ICBHI_OVERLAP = ("156", "218")
 """The patients who stand on both sides of ICBHI's published split."""
@@ -154,7 +154,7 @@ def _one_fold(
     patients: Shaped[np.ndarray, " n"],
     labels: Shaped[np.ndarray, " n"],
     classes: Sequence[str],
-    aside: tuple,
+    aside: tuple[LeftOut, ...],
     official: Shaped[np.ndarray, " n"],
     test_sides: Sequence[str],
     sentences: Sequence[str],
