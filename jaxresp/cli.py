@@ -58,6 +58,7 @@ def _run_options(command: Any) -> Any:
     for option in (
         click.option("--seed", default=0, help="Of folds, weights, augmentation and proposals."),
         click.option("--folds", default=3, help="Patient-disjoint folds."),
+        click.option("--split", default="folds", help="How patients are divided; `jaxresp splits` lists the ways."),
         click.option("--epochs", default=50, help="Most epochs of one training."),
         click.option("--balance", type=click.Choice(["class_weights", "smote", "none"]), default="class_weights"),
         click.option("--tracking-uri", help="An MLflow server; by default SQLite in the work folder."),
@@ -120,6 +121,28 @@ def train(prepared: Path, work: Path, task: str, features: str, **options: Any) 
 def sweep(prepared: Path, work: Path, task: str, features: str, trials: int, **options: Any) -> None:
     """Tune one model by Optuna on a PREPARED dataset: filters, dense units, dropout, learning rate."""
     _execute(_load(prepared), work, _config(tasks=(task,), features=(features,), trials=trials, **options), options)
+
+
+@cli.command()
+@click.argument("prepared", type=_FOLDER, nargs=-1, required=True)
+@click.option("--task", help="Whose classes stand on the sides; by default the first that fits the recordings.")
+@click.option("--folds", default=3, help="Patient-disjoint folds.")
+@click.option("--seed", default=0, help="Of folds and of validation patients.")
+def splits(prepared: tuple[Path, ...], task: str | None, folds: int, seed: int) -> None:
+    """The proof of every split of a PREPARED dataset: patients / recordings per class and side. Several become one."""
+    from rich.console import Console
+
+    from jaxresp.corpus import combine
+    from jaxresp.splits import first_task, splits_of
+    from jaxresp.splits.printing import print_splits
+    from jaxresp.taxonomy import task_named
+
+    corpora = [_load(folder) for folder in prepared]
+    corpus = combine(corpora) if len(corpora) > 1 else corpora[0]
+    _describe(corpus)
+    chosen = first_task(corpus) if task is None else task_named(task)
+    click.echo(f"task {chosen.name}; of every class: patients / recordings\n")
+    print_splits(Console(), *splits_of(corpus, chosen, n_folds=folds, seed=seed))
 
 
 @cli.command()
@@ -221,6 +244,7 @@ def _config(
     trials: int,
     seed: int = 0,
     folds: int = 3,
+    split: str = "folds",
     epochs: int = 50,
     balance: Any = "class_weights",
     dropout: float = 0.3,
@@ -234,7 +258,7 @@ def _config(
     del tracking_uri  # where it is logged is no part of what is run
     try:
         training = TrainConfig(max_epochs=epochs, balance=balance, dropout=dropout, learning_rate=learning_rate)
-        return RunConfig(n_trials=trials, n_folds=folds, seed=seed, training=training, **more)
+        return RunConfig(n_trials=trials, n_folds=folds, split=split, seed=seed, training=training, **more)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 

@@ -39,7 +39,7 @@ from jaxresp.features import FeatureBank, build_bank
 from jaxresp.files import clear_partial, sha256, write_whole
 from jaxresp.frontend import FrontEnd, frontend_named
 from jaxresp.models import NetworkConfig
-from jaxresp.splits import Fold, describe, grouped_stratified_folds
+from jaxresp.splits import Split, check_split_name, make_split
 from jaxresp.sweep import Problem, Trial, best_trial, fit_final, out_of_fold_logits, sweep
 from jaxresp.taxonomy import Task, task_named
 from jaxresp.train import TrainConfig
@@ -70,7 +70,8 @@ class RunConfig:
         tasks: names of tasks.
         features: names of front ends.
         n_trials: settings tried per model; the first are the defaults.
-        n_folds: patient-disjoint folds.
+        split: how the patients are divided; one of jaxresp.splits.SPLITS.
+        n_folds: of splits that have folds to choose; published ones have one.
         variants: augmented versions of each training window, for front ends that augment.
         window: how recordings are cut.
         filters: of the first trial's network.
@@ -82,6 +83,7 @@ class RunConfig:
     tasks: tuple[str, ...] = ("binary", "multiclass")
     features: tuple[str, ...] = ("mfcc", "logmel", "augmented")
     n_trials: int = 2
+    split: str = "folds"
     n_folds: int = 3
     variants: int = 3
     window: WindowConfig = field(default_factory=WindowConfig)
@@ -102,6 +104,7 @@ class RunConfig:
             task_named(name)
         for name in self.features:
             frontend_named(name)
+        check_split_name(self.split)
 
 
 def run(
@@ -117,7 +120,7 @@ def run(
     Raises:
         WorkdirInUse: another process is working in the folder.
         WorkdirMismatch: the folder belongs to another run.
-        SplitError: a class has too few patients, said before anything is trained.
+        SplitError: the corpus cannot be split so, or a class has too few patients, said before anything is trained.
     """
     with _sole_user(work):
         return _run(corpus, work, config, tracking_uri, progress)
@@ -128,7 +131,7 @@ def _run(
 ) -> tuple[Result, ...]:
     _claim(work, corpus, config)
     todo = [(task_named(t), frontend_named(f)()) for f in config.features for t in config.tasks]
-    folds = {task.name: _folds(corpus, task, config) for task, _ in todo}  # all splits first: they may be impossible
+    splits = {task.name: _split(corpus, task, config) for task, _ in todo}  # all first: they may be impossible
     done: dict[str, Result] = {}
     tracker: Tracker | None = None
     bank: FeatureBank | None = None
@@ -157,7 +160,7 @@ def _run(
             task=task,
             network=NetworkConfig(frontend.network, config.filters, config.dense),
             training=replace(config.training, seed=config.seed),
-            folds=folds[task.name],
+            split=splits[task.name],
         )
         done[name] = _one_model(problem, frontend, corpus, work, config, tracker, part)
     results = tuple(
@@ -204,6 +207,7 @@ def _one_model(
     progress: Callable[[str, float], None],
 ) -> Result:
     folder = work / "models" / problem.name
+    problem.split.assert_proven(corpus.patient)
     study = tracker.start_study(problem.name, problem.training, {"corpus": corpus.fingerprint, "code": code_version()})
     try:
         trials = sweep(
@@ -223,7 +227,7 @@ def _one_model(
             corpus.recording, corpus.patient, problem.labels, probabilities, problem.folds, problem.task
         )
         write_whole(folder / "out_of_fold.csv", table)
-        write_whole(folder / "folds.json", json.dumps(_proof(problem, corpus), indent=2) + "\n")
+        write_whole(folder / "folds.json", json.dumps(problem.split.proof, indent=2) + "\n")
         tracker.finish_study(study, result, work / "classifiers" / problem.name, table)
         write_whole(folder / "result.json", json.dumps(result.to_json(), indent=2) + "\n")
     except BaseException as error:  # Ctrl-C too: the run must not stand in MLflow as still going
@@ -240,29 +244,31 @@ def _result(
     probabilities: np.ndarray,
     config: RunConfig,
 ) -> Result:
-    best, labels, task = best_trial(trials), problem.labels, problem.task
+    best, labels, task, tested = best_trial(trials), problem.labels, problem.task, problem.split.tested
+    majority = majority_probabilities(labels, problem.folds, task)
     epochs = int(np.median([each.best_epoch for each in best.fits]))
     return Result(
         name=problem.name,
         task=task.name,
         features=frontend.name,
         classes=task.classes,
-        metrics=classification_metrics(labels, probabilities),
-        intervals=headline_intervals(labels, probabilities, corpus.patient, seed=config.seed),
-        majority=classification_metrics(labels, majority_probabilities(labels, problem.folds, task)),
+        metrics=classification_metrics(labels[tested], probabilities[tested]),
+        intervals=headline_intervals(labels[tested], probabilities[tested], corpus.patient[tested], seed=config.seed),
+        majority=classification_metrics(labels[tested], majority[tested]),
         shortcuts=shortcuts(shortcut_columns(corpus), labels, problem.folds, task),
-        patients=corpus.patients_per_class(task),
-        recordings=corpus.recordings_per_class(task),
+        patients={
+            name: len(set(corpus.patient[tested][labels[tested] == i].tolist())) for i, name in enumerate(task.classes)
+        },
+        recordings={name: int(np.sum(labels[tested] == i)) for i, name in enumerate(task.classes)},
         settings={"network": best.network.name, **best.settings, "epochs": epochs, "trials": len(trials)},
         validation_loss=best.score,
         corpus=_identity(corpus),
+        split=problem.split.to_json(),
     )
 
 
-def _folds(corpus: Corpus, task: Task, config: RunConfig) -> tuple[Fold, ...]:
-    return grouped_stratified_folds(
-        corpus.patient, corpus.labels(task), n_folds=config.n_folds, seed=config.seed, classes=task.classes
-    )
+def _split(corpus: Corpus, task: Task, config: RunConfig) -> Split:
+    return make_split(config.split, corpus, task, n_folds=config.n_folds, seed=config.seed)
 
 
 def _identity(corpus: Corpus) -> dict[str, Any]:
@@ -279,15 +285,12 @@ def _experiment(corpus: Corpus) -> str:
     return f"{corpus.name} {corpus.version}{' (made up)' if corpus.made_up else ' (partial)' if corpus.partial else ''}"
 
 
-def _proof(problem: Problem, corpus: Corpus) -> list[dict[str, Any]]:
-    return [dict(row) for row in describe(problem.folds, corpus.patient, problem.labels, problem.task.classes)]
-
-
 def _provenance(corpus: Corpus, problem: Problem, config: RunConfig, study: str) -> dict[str, Any]:
     split = "\n".join(f"{side} {rows.tolist()}" for fold in problem.folds for side, rows in fold.sides())
     return {
         "corpus": _identity(corpus),
-        "training_patients": sorted(set(corpus.patient.tolist())),
+        "training_patients": sorted(set(corpus.patient[problem.split.fitted].tolist())),
+        "split": problem.split.to_json(),
         "split_sha256": sha256(split.encode()),
         "configuration_sha256": sha256(json.dumps(asdict(config), sort_keys=True).encode()),
         "code": code_version(),

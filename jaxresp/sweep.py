@@ -26,7 +26,7 @@ from jaxtyping import Float32, Int32
 from jaxresp.features import FeatureBank
 from jaxresp.files import whole_directory
 from jaxresp.models import NetworkConfig, create, storage
-from jaxresp.splits import Fold
+from jaxresp.splits import Fold, Split, SplitError
 from jaxresp.taxonomy import Task
 from jaxresp.train import Fit, TrainConfig, fit, from_arrays, predict, to_arrays
 
@@ -81,7 +81,10 @@ class Problem:
         task: the question.
         network: the architecture whose widths are tuned.
         training: the settings that are not tuned, and the first trial's.
-        folds: patient-disjoint folds.
+        split: who trains, validates and is tested.
+
+    Raises:
+        SplitError: the split is none (a leaking one, say), or of other recordings.
     """
 
     name: str
@@ -90,7 +93,22 @@ class Problem:
     task: Task
     network: NetworkConfig
     training: TrainConfig
-    folds: tuple[Fold, ...]
+    split: Split
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.split, Split):
+            raise SplitError(
+                f"{self.name} is tuned and trained on a Split, which proves that nobody is on two sides; "
+                f"a {type(self.split).__name__} does not"
+            )
+        if len(self.split.patients) != len(self.labels):
+            raise SplitError(
+                f"{self.name}: a split of {len(self.split.patients)} recordings does not divide {len(self.labels)}"
+            )
+
+    @property
+    def folds(self) -> tuple[Fold, ...]:
+        return self.split.folds
 
 
 @dataclass(frozen=True)
@@ -160,7 +178,11 @@ def best_trial(trials: tuple[Trial, ...]) -> Trial:
 
 
 def out_of_fold_logits(problem: Problem, trials: tuple[Trial, ...]) -> Float32[np.ndarray, "recordings outputs"]:
-    """Logits of every recording by a network, and with settings, that its patient had no part in choosing."""
+    """Logits of every tested recording; NaN for those that no fold tests.
+
+    The network and its settings were chosen without the recording's patient (where a published split has him on both
+    sides, without the recording).
+    """
     logits = np.full((problem.bank.n_recordings, problem.task.n_outputs), np.nan, np.float32)
     for k, fold in enumerate(problem.folds):
         chosen = min(trials, key=lambda trial: (trial.fits[k].score, trial.number))
@@ -171,9 +193,9 @@ def out_of_fold_logits(problem: Problem, trials: tuple[Trial, ...]) -> Float32[n
 
 
 def fit_final(problem: Problem, trials: tuple[Trial, ...], report: Report = lambda what, done: None) -> Fit:
-    """The best settings on all patients, for the median of the folds' best epochs.
+    """The best settings on all patients who train or validate in some fold, for the median of the folds' best epochs.
 
-    Nothing is stopped, or chosen, by what it is fitted on.
+    Nothing is stopped, or chosen, by what it is fitted on; and nobody is fitted on who is only tested.
     """
     best = best_trial(trials)
     epochs = int(np.median([each.best_epoch for each in best.fits]))
@@ -183,7 +205,7 @@ def fit_final(problem: Problem, trials: tuple[Trial, ...], report: Report = lamb
         problem.task,
         best.network,
         best.training,
-        train=np.arange(problem.bank.n_recordings),
+        train=problem.split.fitted,
         epochs=epochs,
         on_epoch=lambda epoch, losses: report(f"final fit, epoch {epoch}/{epochs}", epoch / epochs),
     )

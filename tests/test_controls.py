@@ -10,7 +10,7 @@ from jaxresp.evaluate.metrics import classification_metrics, roc_auc
 from jaxresp.features import FeatureBank, build_bank
 from jaxresp.frontend import Mfcc
 from jaxresp.models import NetworkConfig
-from jaxresp.splits import grouped_stratified_folds
+from jaxresp.splits import cross_validation
 from jaxresp.sweep import Problem, out_of_fold_logits, sweep
 from jaxresp.taxonomy import BINARY, MULTICLASS
 from jaxresp.train import TrainConfig, fit, predict
@@ -27,8 +27,8 @@ def bank(easy_corpus) -> FeatureBank:
 
 def unseen_probabilities(corpus, bank, labels, task, folder) -> np.ndarray:
     """Out-of-fold answers of one trial with default settings."""
-    folds = grouped_stratified_folds(corpus.patient, labels, classes=task.classes)
-    problem = Problem("control", bank, labels, task, NETWORK, TRAINING, folds)
+    split = cross_validation(corpus.patient, labels, task.classes)
+    problem = Problem("control", bank, labels, task, NETWORK, TRAINING, split)
     return np.asarray(models.probabilities(out_of_fold_logits(problem, sweep(problem, folder, n_trials=1))))
 
 

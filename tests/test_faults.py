@@ -21,7 +21,7 @@ from jaxresp.features import FeatureBank, build_bank
 from jaxresp.frontend import FRONTENDS
 from jaxresp.models import NetworkConfig
 from jaxresp.run import RunConfig, WorkdirMismatch, run
-from jaxresp.splits import PatientLeak, grouped_stratified_folds
+from jaxresp.splits import PatientLeak, cross_validation, grouped_stratified_folds
 from jaxresp.sweep import Problem, Trial, best_trial, fit_final
 from jaxresp.taxonomy import BINARY, MULTICLASS, TASKS
 from jaxresp.train import Fit, TrainConfig, fit, predict
@@ -41,9 +41,9 @@ def banks(easy_corpus) -> dict[str, FeatureBank]:
 @pytest.fixture
 def problem(easy_corpus, banks) -> Problem:
     labels = easy_corpus.labels(BINARY)
-    folds = grouped_stratified_folds(easy_corpus.patient, labels, classes=BINARY.classes)
+    split = cross_validation(easy_corpus.patient, labels, BINARY.classes)
     training = TrainConfig(max_epochs=1, learning_rate=1e-3)
-    return Problem("faults", banks["mfcc"], labels, BINARY, NETWORK, training, folds)
+    return Problem("faults", banks["mfcc"], labels, BINARY, NETWORK, training, split)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pytest
 from jaxresp import sweep as searching
 from jaxresp.features import FeatureBank
 from jaxresp.models import NetworkConfig, create
-from jaxresp.splits import grouped_stratified_folds
+from jaxresp.splits import cross_validation
 from jaxresp.sweep import Problem, SearchSpace, Trial, best_trial, fit_final, out_of_fold_logits, sweep
 from jaxresp.taxonomy import BINARY
 from jaxresp.train import Fit, TrainConfig, predict, to_arrays
@@ -42,7 +42,7 @@ def problem(**changes: object) -> Problem:
         task=BINARY,
         network=NetworkConfig("cnn1d", filters=2, dense=8),
         training=TrainConfig(batch_size=8, max_epochs=3, learning_rate=0.02, seed=5),
-        folds=grouped_stratified_folds(PATIENTS, LABELS, n_folds=2),
+        split=cross_validation(PATIENTS, LABELS, BINARY.classes, n_folds=2),
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 

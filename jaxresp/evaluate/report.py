@@ -101,18 +101,23 @@ def caveats(results: Sequence[Result]) -> list[str]:
     few = sorted({f"{c} ({n})" for r in results for c, n in r.patients.items() if n < 10})
     if few:
         lines.append(f"Fewer than ten patients in: {', '.join(few)}. Intervals over so few patients are too narrow.")
-    lines.append(
-        "Numbers are out-of-fold: each recording was answered by a network whose weights, epoch and settings were "
-        "chosen without its patient. Intervals: 95 %, bootstrap over patients."
-    )
+    split = results[0].split
+    lines.append(f"{split['evidence']} Intervals: 95 %, bootstrap over patients.")
+    lines += split["sentences"]
     return lines
+
+
+def setting(results: Sequence[Result]) -> str:
+    """Whose recordings the numbers are of."""
+    split = results[0].split
+    return "unseen patients" if split["kind"] == "patient_disjoint" else f"the published test side ({split['name']})"
 
 
 def markdown(results: Sequence[Result]) -> str:
     """The whole report."""
     corpus = results[0].corpus
     out = [
-        f"# Six models on unseen patients: {corpus['name']} {corpus['version']}"
+        f"# Six models on {setting(results)}: {corpus['name']} {corpus['version']}"
         + (" (partial)" if corpus["partial"] else ""),
         "",
         *_table(COLUMNS, rows(results)),
@@ -146,7 +151,7 @@ def card(result: Result) -> str:
             "",
             *(f"* {line}" for line in (*cohort_lines([result]), *shortcut_lines([result]))),
             "",
-            "## Performance on unseen patients",
+            f"## Performance on {setting([result])}",
             "",
             *_table(COLUMNS, rows([result])),
             "",

@@ -1,4 +1,4 @@
-"""What is known of one model after cross-validation: its out-of-fold answers, and every number drawn from them."""
+"""What is known of one model: its answers for the tested recordings, and every number drawn from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from jaxresp.evaluate.bootstrap import Interval, patient_bootstrap
 from jaxresp.evaluate.metrics import Metrics, classification_metrics
 from jaxresp.evaluate.shortcuts import Shortcut
-from jaxresp.splits import Fold
+from jaxresp.splits import Fold, tested_rows
 from jaxresp.taxonomy import Task
 
 HEADLINES = ("balanced_accuracy", "macro_f1", "macro_roc_auc")
@@ -30,15 +30,17 @@ class Result:
         task: its name.
         features: name of the front end.
         classes: in the order of every per-class number.
-        metrics: of recordings of patients unseen in training, validation and tuning.
+        metrics: of the tested recordings: of patients unseen in training, validation and tuning, unless the split is
+            a published one that overlaps.
         intervals: 95 % patient bootstrap of the headline metrics.
         majority: the same metrics for always answering what training saw most.
         shortcuts: what each column of the metadata reaches on the same patients, without listening.
-        patients: patients per class.
-        recordings: recordings per class.
+        patients: tested patients per class.
+        recordings: tested recordings per class.
         settings: chosen hyper-parameters of the released network, and its epochs.
         validation_loss: mean over folds at those settings.
         corpus: name, version, whether it is partial, fingerprint.
+        split: its name, kind, and what its numbers are evidence of; see Split.to_json.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Result:
     settings: Mapping[str, Any]
     validation_loss: float
     corpus: Mapping[str, Any]
+    split: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """Plain types; what is undefined is null."""
@@ -85,7 +88,7 @@ def headline_intervals(
 def majority_probabilities(
     labels: Int[np.ndarray, " n"], folds: tuple[Fold, ...], task: Task
 ) -> Float[np.ndarray, "n classes"]:
-    """What a predictor answers that knows only how frequent each class was in training."""
+    """What a predictor answers that knows only how frequent each class was in training; zeros where none is asked."""
     answers = np.zeros((labels.size, len(task.classes)))
     for fold in folds:
         answers[fold.test] = np.bincount(labels[fold.train], minlength=len(task.classes)) / fold.train.size
@@ -100,14 +103,14 @@ def out_of_fold_csv(
     folds: tuple[Fold, ...],
     task: Task,
 ) -> str:
-    """One line per recording: who, which fold tested it, what is true, what was answered."""
+    """One line per tested recording: who, which fold tested it, what is true, what was answered."""
     fold_of = np.full(labels.size, -1)
     for k, fold in enumerate(folds):
         fold_of[fold.test] = k
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["recording", "patient", "fold", "class", *(f"p({c})" for c in task.classes)])
-    for i in range(labels.size):
+    for i in tested_rows(folds).tolist():
         shown = (f"{p:.9g}" for p in probabilities[i])
         writer.writerow([recordings[i], patients[i], fold_of[i], task.classes[labels[i]], *shown])
     return out.getvalue()

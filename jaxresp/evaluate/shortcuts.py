@@ -14,12 +14,13 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from jaxresp.corpus import Corpus
-from jaxresp.evaluate.metrics import classification_metrics
-from jaxresp.splits import Fold
+from jaxresp.evaluate.metrics import classification_metrics, roc_auc
+from jaxresp.splits import Fold, tested_rows
 from jaxresp.taxonomy import Task
 
 _N_BINS = 5  # of a numeric column, at the quantiles of its training values
-_PRIOR = 1.0  # pseudo-counts per class, spread over the values: an unseen value says nothing
+_PRIOR = 1.0  # pseudo-counts per class on average, in proportion to its size: an unseen value says nothing
+_CHILD_YEARS = 16.0  # every healthy patient of ICBHI is this old or younger
 
 
 class Shortcut(NamedTuple):
@@ -32,8 +33,9 @@ class Shortcut(NamedTuple):
 def shortcut_columns(corpus: Corpus) -> dict[str, Shaped[np.ndarray, " recordings"]]:
     """What is known of a recording before it is heard."""
     _, of_row, count = np.unique(corpus.patient, return_inverse=True, return_counts=True)
-    return {
+    columns = {
         "age": corpus.age_years,
+        "is a child": np.where(corpus.age_years <= _CHILD_YEARS, "child", "adult, or age not known"),
         "sex": corpus.sex,
         "stethoscope": corpus.stethoscope,
         "acquisition mode": corpus.mode,
@@ -41,6 +43,11 @@ def shortcut_columns(corpus: Corpus) -> dict[str, Shaped[np.ndarray, " recording
         "native rate": corpus.native_rate_hz.astype(str),
         "recordings per patient": count[of_row].astype(np.float32),
     }
+    if (corpus.stethoscope_disputed != "").any():
+        disputed = np.where(corpus.stethoscope_disputed != "", corpus.stethoscope_disputed, corpus.stethoscope)
+        columns["stethoscope (disputed tags)"] = disputed
+        columns["stethoscope (disputed tags) and mode"] = np.char.add(np.char.add(disputed, " "), corpus.mode)
+    return columns
 
 
 def shortcuts(
@@ -49,10 +56,10 @@ def shortcuts(
     folds: tuple[Fold, ...],
     task: Task,
 ) -> dict[str, Shortcut]:
-    """The out-of-fold metrics of every column alone, on the folds that the networks are judged on."""
-    found = {}
+    """The metrics of every column alone, on the recordings and folds that the networks are judged on."""
+    found, tested = {}, tested_rows(folds)
     for name, column in columns.items():
-        metrics = classification_metrics(labels, answers_of(column, labels, folds, len(task.classes)))
+        metrics = classification_metrics(labels[tested], answers_of(column, labels, folds, len(task.classes))[tested])
         found[name] = Shortcut(metrics.balanced_accuracy, metrics.macro_roc_auc)
     return found
 
@@ -63,7 +70,7 @@ def answers_of(
     folds: tuple[Fold, ...],
     n_classes: int,
 ) -> Float[np.ndarray, "recordings classes"]:
-    """Out-of-fold probabilities by one column.
+    """Probabilities by one column for the recordings that a fold tests; zeros for those that none does.
 
     Bayes' rule over its values (numbers: over quantile bins; missing is a value), with equal class priors, as the
     networks are trained.
@@ -74,6 +81,32 @@ def answers_of(
         value = _values(column, known)
         answers[fold.test] = _posterior(value, labels, known, n_classes)[value[fold.test]]
     return answers
+
+
+def roc_auc_in_order(
+    column: Float[np.ndarray, " recordings"], positive: Int[np.ndarray, " recordings"], folds: tuple[Fold, ...]
+) -> float:
+    """Mean over the folds of the ROC-AUC of a number by itself, on the tested recordings where it is known.
+
+    Rising or falling, whichever way it goes in the fold's other recordings: finer than the bins of `answers_of`, for
+    what is a matter of degree, such as age.
+
+    Args:
+        column: a number; NaN where it is not known.
+        positive: 1 where the recording is of the positive class, else 0.
+        folds: of the split.
+
+    Returns:
+        NaN where a fold tests no recording of one of the classes.
+    """
+    known = np.isfinite(column)
+    areas = []
+    for fold in folds:
+        seen = np.concatenate([fold.train, fold.validation])
+        seen, asked = seen[known[seen]], fold.test[known[fold.test]]
+        sign = 1.0 if roc_auc(positive[seen], column[seen]) >= 0.5 else -1.0
+        areas.append(roc_auc(positive[asked], sign * column[asked]))
+    return float(np.mean(areas))
 
 
 def _values(column: Shaped[np.ndarray, " n"], known: Int[np.ndarray, " k"]) -> Int[np.ndarray, " n"]:
@@ -90,7 +123,9 @@ def _posterior(
 ) -> Float[np.ndarray, "values classes"]:
     """P(class | value) under equal priors, from the known rows."""
     n_values = int(value.max()) + 1
-    count = np.full((n_values, n_classes), _PRIOR / n_values)
+    seen = np.bincount(labels[known], minlength=n_classes)
+    prior = _PRIOR * n_classes * seen / seen.sum()
+    count = np.zeros((n_values, n_classes))
     np.add.at(count, (value[known], labels[known]), 1)
-    likelihood = count / count.sum(0)
+    likelihood = np.divide(count + prior / n_values, seen + prior, out=np.zeros_like(count), where=seen > 0)
     return likelihood / likelihood.sum(1, keepdims=True)

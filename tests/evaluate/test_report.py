@@ -36,6 +36,7 @@ def result(task: str = "binary", features: str = "mfcc", **changes: object) -> R
         settings={"network": "cnn2d", "filters": 16, "dense": 128, "epochs": 9},
         validation_loss=0.5,
         corpus={"name": "icbhi", "version": "1.0.0", "partial": False, "made_up": False, "fingerprint": "f"},
+        split={"name": "folds", "kind": "patient_disjoint", "evidence": "Numbers are out-of-fold.", "sentences": []},
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 

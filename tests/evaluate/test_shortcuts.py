@@ -1,9 +1,13 @@
 """What the metadata gives away is found, and only from patients that were seen."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from jaxresp.evaluate.shortcuts import answers_of, shortcut_columns, shortcuts
+from jaxresp.evaluate.shortcuts import answers_of, roc_auc_in_order, shortcut_columns, shortcuts
 from jaxresp.splits import grouped_stratified_folds
 from jaxresp.taxonomy import BINARY
 
@@ -52,3 +56,38 @@ def test_columns_are_those_known_before_listening(easy_corpus):
     assert {"age", "stethoscope", "native rate", "recordings per patient"} <= set(columns)
     assert all(len(column) == len(easy_corpus) for column in columns.values())
     assert (columns["recordings per patient"] == 2).all()
+
+
+def test_an_unseen_value_says_nothing():
+    """Not even which class is the rare one."""
+    labels = np.where(np.arange(N) // 2 % 6 == 0, 0, 1).astype(np.int32)
+    folds = grouped_stratified_folds(PATIENTS, labels)
+    column = np.where(np.isin(np.arange(N), folds[0].test), "new", "old")
+    np.testing.assert_allclose(answers_of(column, labels, folds[:1], 2)[folds[0].test], 0.5)
+
+
+def test_only_what_is_tested_counts():
+    column = np.where(LABELS == 1, "Meditron", "AKG")
+    assert shortcuts({"it": column}, LABELS, FOLDS[:1], BINARY)["it"].balanced_accuracy == 1
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 1000))
+def test_a_number_in_order_is_judged_by_order_alone(seed):
+    """Neither its direction nor its scale matters, and rows where it is missing have no say."""
+    column = (np.random.default_rng(seed).normal(size=N) + LABELS).astype(np.float32)
+    area = roc_auc_in_order(column, LABELS, FOLDS)
+    assert area > 0.6
+    assert roc_auc_in_order(-column, LABELS, FOLDS) == pytest.approx(area)
+    assert roc_auc_in_order(np.exp(column), LABELS, FOLDS) == pytest.approx(area)
+    missing = column.copy()
+    missing[FOLDS[0].test[0]] = np.nan
+    kept = dataclasses.replace(FOLDS[0], test=FOLDS[0].test[1:])
+    assert roc_auc_in_order(missing, LABELS, FOLDS[:1]) == pytest.approx(roc_auc_in_order(column, LABELS, (kept,)))
+
+
+def test_the_direction_of_a_number_is_learnt_from_others():
+    """A fold whose own patients go the other way is answered wrongly."""
+    column = LABELS.astype(np.float32)
+    column[FOLDS[0].test] = 1 - column[FOLDS[0].test]
+    assert roc_auc_in_order(column, LABELS, FOLDS[:1]) == 0

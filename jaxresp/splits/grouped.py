@@ -1,4 +1,4 @@
-"""Patient-disjoint folds, and the proof that they are.
+"""Whole patients dealt out over folds, every class on every side.
 
 Recordings of one patient sound alike, so a patient who stands on two sides is an answer told beforehand: in the
 published baselines up to 94 % of the test recordings had their own patient in training. Everything here therefore
@@ -8,42 +8,16 @@ deals out whole patients, and says so again when it is done.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64, Shaped
 
-from jaxresp.errors import JaxrespError
+from jaxresp.splits.fold import Fold, SplitError, assert_disjoint
 
-SIDES = ("train", "validation", "test")
-
-
-class SplitError(JaxrespError):
-    """The recordings cannot be split as asked."""
-
-
-class PatientLeak(SplitError):
-    """A patient stands on two sides of a split."""
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One division of the corpus.
-
-    Attributes:
-        train: rows (recordings of the corpus) that weights and statistics are fitted on, ascending.
-        validation: rows that stop the training and choose settings.
-        test: rows that are read once, after every choice.
-    """
-
-    train: Int64[np.ndarray, " n_train"]
-    validation: Int64[np.ndarray, " n_validation"]
-    test: Int64[np.ndarray, " n_test"]
-
-    def sides(self) -> tuple[tuple[str, Int64[np.ndarray, " _"]], ...]:
-        """The three sides with their names."""
-        return tuple((name, getattr(self, name)) for name in SIDES)
+VALIDATION_FRACTION = 0.25
+"""Share of the patients not tested, of every class, that stops the training and chooses settings."""
 
 
 def grouped_stratified_folds(
@@ -51,7 +25,7 @@ def grouped_stratified_folds(
     labels: Shaped[np.ndarray, " n"],
     *,
     n_folds: int = 3,
-    validation_fraction: float = 0.25,
+    validation_fraction: float = VALIDATION_FRACTION,
     seed: int = 0,
     classes: Sequence[str] | None = None,
 ) -> tuple[Fold, ...]:
@@ -80,19 +54,15 @@ def grouped_stratified_folds(
     patients, labels = np.asarray(patients), np.asarray(labels)
     _check_arguments(len(patients), n_folds, validation_fraction)
     names = _class_names(labels, classes)
-    who, row_patient = np.unique(patients, return_inverse=True)
-    recordings = np.bincount(row_patient, minlength=len(who))
-    carried = _carried_classes(row_patient, labels, len(who))
-    n_of = Counter(label for own in carried for label in own)
-    _check_enough_patients(n_of, names, n_folds)
-    stratum = [min(own, key=lambda label: (n_of[label], str(label))) for own in carried]
+    strata = _strata(patients, labels)
+    _check_enough_patients(strata.n_of, names, n_folds)
 
     rng = np.random.default_rng(seed)
-    test_fold = _deal(stratum, recordings, n_folds, rng)
+    test_fold = _deal(strata, n_folds, rng)
     folds = []
     for k in range(n_folds):
-        validates = _choose_validation(stratum, recordings, test_fold != k, validation_fraction, rng)
-        side = np.where(test_fold == k, 2, np.where(validates, 1, 0))[row_patient]
+        validates = _choose_validation(strata, test_fold != k, validation_fraction, rng)
+        side = np.where(test_fold == k, 2, np.where(validates, 1, 0))[strata.row_patient]
         fold = Fold(*(np.flatnonzero(side == s).astype(np.int64) for s in range(3)))
         assert_disjoint(fold, patients)
         _assert_every_class_everywhere(fold, labels, names, k)
@@ -103,53 +73,40 @@ def grouped_stratified_folds(
     return tuple(folds)
 
 
-def assert_disjoint(fold: Fold, patients: Shaped[np.ndarray, " n"]) -> None:
-    """Prove that no patient stands on two sides of a fold.
+def train_and_validation(
+    patients: Shaped[np.ndarray, " n"],
+    labels: Shaped[np.ndarray, " n"],
+    rows: Int64[np.ndarray, " given"],
+    *,
+    validation_fraction: float = VALIDATION_FRACTION,
+    seed: int = 0,
+) -> tuple[Int64[np.ndarray, " n_train"], Int64[np.ndarray, " n_validation"]]:
+    """Divide the training rows of a published split by patient, as a fold's remaining patients are divided.
 
-    Raises:
-        PatientLeak: naming the patients and the sides.
-    """
-    patients = np.asarray(patients)
-    on = {name: {str(patient) for patient in patients[rows]} for name, rows in fold.sides()}
-    for a, b in (("train", "validation"), ("train", "test"), ("validation", "test")):
-        both = sorted(on[a] & on[b])
-        if both:
-            raise PatientLeak(
-                f"patients {', '.join(both[:10])}{' …' if len(both) > 10 else ''} stand in {a} and in {b}; "
-                "split by patient, for example with grouped_stratified_folds"
-            )
-
-
-def describe(
-    folds: Iterable[Fold], patients: Shaped[np.ndarray, " n"], labels: Shaped[np.ndarray, " n"], classes: Sequence[str]
-) -> list[dict[str, int | str]]:
-    """What lies on every side of every fold, counted from the rows: one table row per fold and side.
+    A class of one patient stays in training. The result depends on the patients' names and the seed, not on the order
+    of the rows.
 
     Args:
-        folds: the folds.
-        patients: the patient of each recording.
-        labels: indices into `classes`.
-        classes: class names.
+        patients: the patient of each recording of the corpus.
+        labels: the class of each.
+        rows: those to divide, ascending.
+        validation_fraction: share of the patients of each class that validate.
+        seed: chooses them.
 
-    Returns:
-        rows with the keys fold, side, patients, recordings, then "<class> patients" and "<class> recordings" for
-        every class, and "shared patients": how many of the side's patients stand on another side of the same fold
-        (0, or the split is wrong).
+    Raises:
+        SplitError: nobody is left to validate.
     """
-    patients, labels = np.asarray(patients), np.asarray(labels)
-    rows = []
-    for k, fold in enumerate(folds):
-        for side, index in fold.sides():
-            here = set(patients[index])
-            elsewhere = {patient for other, them in fold.sides() if other != side for patient in patients[them]}
-            row: dict[str, int | str] = {"fold": k, "side": side, "patients": len(here), "recordings": len(index)}
-            for i, name in enumerate(classes):
-                of_class = index[labels[index] == i]
-                row[f"{name} patients"] = len(set(patients[of_class]))
-                row[f"{name} recordings"] = len(of_class)
-            row["shared patients"] = len(here & elsewhere)
-            rows.append(row)
-    return rows
+    _check_arguments(len(rows), 2, validation_fraction)
+    strata = _strata(patients[rows], labels[rows])
+    rng = np.random.default_rng(seed)
+    everybody = np.ones(len(strata.stratum), dtype=bool)
+    validates = _choose_validation(strata, everybody, validation_fraction, rng)[strata.row_patient]
+    if not validates.any():
+        raise SplitError(
+            f"{len(strata.stratum)} patients of {len(strata.n_of)} classes are left to train and to validate: "
+            "at least one class needs two of them; use more data, or a task that merges the rare classes"
+        )
+    return rows[~validates], rows[validates]
 
 
 def _check_arguments(n_recordings: int, n_folds: int, validation_fraction: float) -> None:
@@ -169,14 +126,30 @@ def _class_names(labels: Shaped[np.ndarray, " n"], classes: Sequence[str] | None
     return dict(enumerate(classes))
 
 
-def _carried_classes(
-    row_patient: Shaped[np.ndarray, " n"], labels: Shaped[np.ndarray, " n"], n_patients: int
-) -> list[set[object]]:
-    """The classes that each patient's recordings carry."""
-    carried: list[set[object]] = [set() for _ in range(n_patients)]
+class _Strata(NamedTuple):
+    """The patients of some recordings, by the order of their names.
+
+    Attributes:
+        row_patient: which of them each recording is of.
+        recordings: how many each has.
+        stratum: the class each counts for: the rarest that his recordings carry.
+        n_of: how many patients carry each class.
+    """
+
+    row_patient: Int64[np.ndarray, " rows"]
+    recordings: Int64[np.ndarray, " patients"]
+    stratum: list[object]
+    n_of: Counter[object]
+
+
+def _strata(patients: Shaped[np.ndarray, " n"], labels: Shaped[np.ndarray, " n"]) -> _Strata:
+    who, row_patient = np.unique(patients, return_inverse=True)
+    carried: list[set[object]] = [set() for _ in who]
     for patient, label in zip(row_patient.tolist(), labels.tolist(), strict=True):
         carried[patient].add(label)
-    return carried
+    n_of = Counter(label for own in carried for label in own)
+    stratum = [min(own, key=lambda label: (n_of[label], str(label))) for own in carried]
+    return _Strata(row_patient, np.bincount(row_patient, minlength=len(who)), stratum, n_of)
 
 
 def _check_enough_patients(n_of: Counter[object], names: dict[object, str], n_folds: int) -> None:
@@ -192,10 +165,9 @@ def _check_enough_patients(n_of: Counter[object], names: dict[object, str], n_fo
         )
 
 
-def _deal(
-    stratum: list[object], recordings: Int64[np.ndarray, " patients"], n_folds: int, rng: np.random.Generator
-) -> Int64[np.ndarray, " patients"]:
+def _deal(strata: _Strata, n_folds: int, rng: np.random.Generator) -> Int64[np.ndarray, " patients"]:
     """The fold that tests each patient."""
+    stratum, recordings = strata.stratum, strata.recordings
     fold_of = np.full(len(stratum), -1, dtype=np.int64)
     total_patients = np.zeros(n_folds, dtype=np.int64)
     total_recordings = np.zeros(n_folds, dtype=np.int64)
@@ -221,8 +193,7 @@ def _deal(
 
 
 def _choose_validation(
-    stratum: list[object],
-    recordings: Int64[np.ndarray, " patients"],
+    strata: _Strata,
     available: Shaped[np.ndarray, " patients"],
     fraction: float,
     rng: np.random.Generator,
@@ -230,6 +201,7 @@ def _choose_validation(
     """Which patients validate: a systematic sample of each class over its patients ordered by number of recordings,
     so that neither the most nor the least recorded patients gather on one side.
     """
+    stratum, recordings = strata.stratum, strata.recordings
     chosen = np.zeros(len(stratum), dtype=bool)
     for label in sorted(set(stratum), key=str):
         members = rng.permutation([p for p, own in enumerate(stratum) if own == label and available[p]])
