@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -14,14 +15,14 @@ _NEW = click.Path(file_okay=False, path_type=Path)
 
 @click.group()
 def data() -> None:
-    """Get published recordings: ICBHI 2017, SPRSound, KAUH.
+    r"""Get published recordings: ICBHI 2017, SPRSound, KAUH.
 
     \b
-    jaxresp data list              what there is: size, terms of use, where it is published
-    jaxresp data fetch icbhi       into recordings/icbhi, ready for
-    jaxresp prepare recordings/icbhi
+    jaxresp data list                 what there is: size, terms of use, hosts
+    jaxresp data fetch icbhi          download it into recordings/icbhi
+    jaxresp prepare recordings/icbhi  then make a dataset of it
 
-    Recordings of patients stay on your machine: nothing here uploads anything, and none of it may be passed on.
+    Every corpus has terms of its own, which are printed before it is fetched.
     """
 
 
@@ -29,7 +30,7 @@ def data() -> None:
 def list_() -> None:
     """What can be fetched, from where, and on what terms."""
     for source in SOURCES.values():
-        click.echo(f"{source.name}\n" + "\n".join(f"    {line}" for line in _about(source)) + "\n")
+        click.echo(f"{source.name}\n{_about(source)}\n")
 
 
 @data.command()
@@ -38,11 +39,12 @@ def list_() -> None:
     "--to", type=_NEW, default=Path("recordings"), help="The corpus becomes a folder of its own name in this one."
 )
 def fetch(corpus: str, to: Path) -> None:
-    """Download CORPUS from its publisher, or a mirror, and lay it out as `jaxresp prepare` reads it.
+    """Download CORPUS and lay it out for `jaxresp prepare`.
 
-    Give the same command again after an interruption: it goes on from where it was. Published checksums are compared,
-    certificates are always checked, and the folder appears only once everything is in it; until then what is there
-    lies in CORPUS.partial beside it.
+    It comes from its publisher, or from a mirror where the publisher's host fails; the reason is told. Published
+    checksums are compared, certificates are always checked, and the folder appears only once everything is in it.
+    Until then what is there lies in CORPUS.partial beside it, and the same command, given again after an
+    interruption, goes on from there.
     """
     try:
         from jaxresp.fetch.folder import fetch as fetch_corpus
@@ -54,29 +56,25 @@ def fetch(corpus: str, to: Path) -> None:
     from rich.console import Console
 
     source = SOURCES[corpus]
-    click.echo("\n".join(_about(source)))
+    click.echo(_about(source))
     with progress_shown(Console()) as show:
         folder = fetch_corpus(source, to, show=show)
-    click.echo(f"{folder} is complete. Next: jaxresp prepare {_quoted(folder)}")
+    click.echo(f"{folder} is complete. Next: jaxresp prepare {shlex.quote(str(folder))}")
 
 
-def _about(source: Source) -> tuple[str, ...]:
-    hosts = dict.fromkeys(copy.host for file in source.files for copy in file.copies)
-    gigabytes = source.download_bytes / 1e9
-    return (
+def _about(source: Source) -> str:
+    publishers = dict.fromkeys(file.copies[0].host for file in source.files)
+    mirrors = dict.fromkeys(
+        copy.host for file in source.files for copy in file.copies[1:] if copy.host not in publishers
+    )
+    exact = all(file.copies[0].size_bytes is not None for file in source.files)
+    size = (
+        f"{'' if exact else 'at most '}{source.download_bytes / 1e6:,.0f} MB to download from {', '.join(publishers)}"
+    )
+    lines = (
         source.title,
         f"published at {source.page}",
-        f"{'at most ' if _bounded(source) else ''}{gigabytes:.1f} GB to download from {', '.join(hosts)}",
+        size + (f"; mirrors: {', '.join(mirrors)}" if mirrors else ""),
         f"terms: {source.terms}",
     )
-
-
-def _bounded(source: Source) -> bool:
-    """Whether a file's size is not published."""
-    return any(file.copies[0].size_bytes is None for file in source.files)
-
-
-def _quoted(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))
+    return "\n".join(click.wrap_text(line, 100, "    ", "      ") for line in lines)

@@ -1,11 +1,11 @@
 """From a publisher's host to a folder as the builders read it: `jaxresp data fetch`.
 
-    sources    what is published where: addresses, sizes, checksums, terms of use
-    transfer   one file from one address: resumed, retried, bounded, verified (the only module that needs requests)
-    extract    an archive that nobody vouches for → files that cannot lie outside their folder
-    gittree    the id by which git names the content of a folder
-    folder     a corpus: lock, room on the disk, mirrors, receipt, and one rename at the end
-    progress   what is shown meanwhile
+sources    what is published where: addresses, sizes, checksums, terms of use
+transfer   one file from one address: resumed, retried, bounded, verified (the only module that needs requests)
+extract    an archive that nobody vouches for → files that cannot lie outside their folder
+gittree    the id by which git names the content of a folder
+folder     a corpus: lock, room on the disk, mirrors, receipt, and one rename at the end
+progress   what is shown meanwhile
 """
 
 from __future__ import annotations

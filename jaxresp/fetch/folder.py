@@ -1,10 +1,10 @@
 """A whole corpus: every file from the first host that gives it, then the folder appears at once, or not at all.
 
-    TO/.icbhi.lock                one fetch of a corpus at a time
-    TO/icbhi.partial/             what a killed fetch leaves, and the next one goes on from
-        ICBHI_final_database.zip.part, .part.json
-        unpacked/                 becomes TO/icbhi when everything is there
-    TO/icbhi/FETCHED.json         the receipt: what came from where, when, with which checksums
+TO/.icbhi.lock                one fetch of a corpus at a time
+TO/icbhi.partial/             what a killed fetch leaves, and the next one goes on from
+ICBHI_final_database.zip.part, .part.json
+unpacked/                 becomes TO/icbhi when everything is there
+TO/icbhi/FETCHED.json         the receipt: what came from where, when, with which checksums
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def fetch(source: Source, to: Path, *, show: Show, patience: Patience | None = N
         with faults_of_the_disk(target):
             if target.exists() and (not target.is_dir() or any(target.iterdir())):
                 raise FetchError(
-                    f"{target} is there already and was not made by this command (no {RECEIPT} in it), so it is left as "
+                    f"{target} is there already and was not made by this command (no {RECEIPT} in it), so it stays as "
                     "it is; move it away, or choose another folder with --to"
                 )
             unpacked = work / "unpacked"
@@ -76,7 +76,10 @@ def fetch(source: Source, to: Path, *, show: Show, patience: Patience | None = N
             unpacked.mkdir(parents=True)
         here = sum(path.stat().st_size for path in work.iterdir() if path.is_file())
         need_room(work, max(source.download_bytes - here, 0) + source.unpacked_bytes, source.name)
-        obtained = [_obtain(file, source, work, unpacked, patience or Patience(), show) for file in source.files]
+        failed: set[str] = set()
+        obtained = [
+            _obtain(file, source, work, unpacked, failed, patience or Patience(), show) for file in source.files
+        ]
         with faults_of_the_disk(target):
             write_whole(unpacked / RECEIPT, _receipt(source, [one for one in obtained if one is not None]))
             os.rename(unpacked, target)
@@ -85,14 +88,18 @@ def fetch(source: Source, to: Path, *, show: Show, patience: Patience | None = N
 
 
 def _obtain(
-    file: File, source: Source, work: Path, unpacked: Path, patience: Patience, show: Show
+    file: File, source: Source, work: Path, unpacked: Path, failed: set[str], patience: Patience, show: Show
 ) -> Obtained | None:
-    """A file in its place in `unpacked`, from the first copy that holds what it should."""
+    """A file in its place in `unpacked`, from the first copy that holds what it should.
+
+    Hosts in `failed` have failed before and are asked last: a dead one costs minutes, which once is enough.
+    """
     path = work / file.name
     if path.is_file():
         return _found(file, path, unpacked, show)
     reasons = []
-    for copy, following in zip(file.copies, [*file.copies[1:], None], strict=True):
+    copies = sorted(file.copies, key=lambda copy: copy.host in failed)
+    for copy, following in zip(copies, [*copies[1:], None], strict=True):
         try:
             download(copy, path, most_bytes=file.most_bytes, patience=patience, show=show)
             return _place(file, copy.url, copy.digest, path, unpacked, show)
@@ -100,6 +107,7 @@ def _obtain(
             if path.is_file() and copy.digest is not None:  # what vouches for it is right, so no mirror has better
                 raise FetchError(f"{path} is the published file, and still: {reason}; please report it") from reason
             path.unlink(missing_ok=True)
+            failed.add(copy.host)
             reasons.append(f"{copy.host}: {reason}")
             show.say(f"{file.name}: {reasons[-1]}" + (f"; now from {following.host}" if following else ""))
     if file.optional:
@@ -121,7 +129,8 @@ def _found(file: File, path: Path, unpacked: Path, show: Show) -> Obtained:
         return _place(file, f"found in {path.parent.name}", faults[None].digest, path, unpacked, show)
     except CopyFailed as reason:
         raise FetchError(
-            f"{path} was here already and is not the published file: {reason}; delete it and give the same command again"
+            f"{path} was here already and is not the published file: {reason}; delete it and give the same command "
+            "again"
         ) from reason
 
 
@@ -173,6 +182,7 @@ def _sole_fetch(lock: Path, name: str, to: Path) -> Iterator[None]:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the system when a process dies
         except BlockingIOError as error:
             raise FetchInUse(
-                f"another jaxresp is fetching {name} into {to}; wait until it has ended, or choose another folder with --to"
+                f"another jaxresp is fetching {name} into {to}; wait until it has ended, or choose another folder with "
+                "--to"
             ) from error
         yield

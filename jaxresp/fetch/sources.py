@@ -117,22 +117,24 @@ class Source:
 
 _ICBHI_HOST = "https://bhichallenge.med.auth.gr/sites/default/files/ICBHI_final_database"
 _ICBHI_SEEN = (
-    "address in the code of several papers, size in a public audit script; the host's certificate had expired, and some "
-    "saw it answer 403"
+    "address in the code of several papers, size in a public audit script; the host's certificate had expired, and "
+    "some saw it answer 403"
 )
 _PATCH_MIX = (
     "https://raw.githubusercontent.com/raymin0223/patch-mix_contrastive_learning/"
     "836b09fea1b70eb29fe0b25afa481286b56f5104/data/icbhi_dataset"
 )
-_PATCH_MIX_SEEN = "code of Patch-Mix (Bae et al., Interspeech 2023), pinned; size and SHA-256 computed from its repository"
+_PATCH_MIX_SEEN = (
+    "code of Patch-Mix (Bae et al., Interspeech 2023), pinned; size and SHA-256 computed from its repository"
+)
 
 ICBHI = Source(
     name="icbhi",
     title="ICBHI 2017 Respiratory Sound Database: 920 recordings of 126 patients, 5.5 h",
     page="https://bhichallenge.med.auth.gr/ICBHI_2017_Challenge",
     terms=(
-        '"Freely available for research"; do not redistribute recordings. Cite Rocha et al., An open access database for '
-        "the evaluation of respiratory sound classification algorithms, Physiological Measurement 40 (2019) 035001."
+        '"Freely available for research"; do not redistribute recordings. Cite Rocha et al., An open access database '
+        "for the evaluation of respiratory sound classification algorithms, Physiological Measurement 40 (2019) 035001."
     ),
     files=(
         File(
@@ -156,8 +158,9 @@ ICBHI = Source(
             # 5.5 h at 44.1 kHz and 24 bit would be 2.62 GB; most is less. 920 sounds, 920 annotations.
             archive=Archive(most_files=4_000, most_bytes=2_800_000_000),
         ),
-        # The mirrors' texts were compared with copies of the published ones: the same lines, without the last line end. In the
-        # split, one row (226_1b1_Pl_sc) names the stethoscope as its sound file does; the publisher's names another.
+        # The mirrors' texts were compared with copies of the published ones: the same lines, without the last line
+        # end. In the split, one row (226_1b1_Pl_sc) names the stethoscope as its sound file does; the publisher's
+        # names another.
         File(
             "ICBHI_Challenge_diagnosis.txt",
             (
@@ -178,7 +181,8 @@ ICBHI = Source(
                 Copy(
                     "https://raw.githubusercontent.com/stanfordmlgroup/selfsupervised-lungandheartsounds/"
                     "c704fc3e8232d113816c0037f05384b40bd3d42c/data/demographic_info.txt",
-                    "code of Soni et al. (Stanford ML Group, 2021), pinned; size and SHA-256 computed from its repository",
+                    "code of Soni et al. (Stanford ML Group, 2021), pinned; size and SHA-256 computed from its "
+                    "repository",
                     2_460,
                     "sha256:13abb0136166b46b52646cb85bbb230379f8fb9ef8639eca5d8cb4e3c7d30c37",
                 ),
@@ -206,8 +210,9 @@ SPRSOUND = Source(
     title="SPRSound 2022: 2,683 recordings of 292 children, 8.2 h",
     page="https://github.com/SJTU-YONGFU-RESEARCH-GRP/SPRSound",
     terms=(
-        "Open data: the publisher's repository names CC BY 4.0 (a copy of 2023 carries the text of GPL-3.0). Cite Zhang "
-        "et al., SPRSound: Open-Source SJTU Paediatric Respiratory Sound Database, IEEE TBioCAS 16 (2022) 867-881."
+        "Open data: the publisher's repository names CC BY 4.0 (a copy of 2023 carries the text of GPL-3.0). Cite "
+        "Zhang et al., SPRSound: Open-Source SJTU Paediatric Respiratory Sound Database, IEEE TBioCAS 16 (2022) "
+        "867-881."
     ),
     files=(
         # GitHub makes these archives anew on request: the content of a commit is fixed, the archive's bytes, size and
@@ -229,7 +234,7 @@ SPRSOUND = Source(
                     "it, and some of its annotations compared with the publisher's",
                 ),
             ),
-            most_bytes=2_000_000_000,
+            most_bytes=1_500_000_000,
             archive=Archive(
                 most_files=8_000,
                 most_bytes=600_000_000,  # the five folders hold 5,366 files and 470,892,976 bytes
@@ -261,8 +266,8 @@ KAUH = Source(
             (
                 Copy(
                     f"{_MENDELEY}/99d7bd63-eb5d-4000-9c2a-a8dd31168cbc/file_downloaded",
-                    "address in three public download scripts, SHA-256 in one that took it from the answer of Mendeley's "
-                    "file list; version 3",
+                    "address in three public download scripts, SHA-256 in one that took it from the answer of "
+                    "Mendeley's file list; version 3",
                     digest="sha256:8093b608584c631b016086e1f2df38f89db5eae0234a42fe9ab5cdaac7121d7c",
                 ),
             ),

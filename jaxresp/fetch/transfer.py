@@ -124,9 +124,12 @@ def _attempt(session: requests.Session, part: _Part, limit: int, patience: Patie
         part.discard()
     elif part.size == part.copy.size_bytes:
         return True  # killed between the last byte and the check
-    with _faults_of_the_host(patience), session.get(
-        part.copy.url, headers=headers, stream=True, timeout=(patience.connect_s, patience.silence_s)
-    ) as response:
+    with (
+        _faults_of_the_host(patience),
+        session.get(
+            part.copy.url, headers=headers, stream=True, timeout=(patience.connect_s, patience.silence_s)
+        ) as response,
+    ):
         _refuse_detours(response)
         goes_on, total = _read_head(response, part)
         if total is not None and total > limit:
@@ -139,14 +142,16 @@ def _attempt(session: requests.Session, part: _Part, limit: int, patience: Patie
             raise CopyFailed(f"it announces {total:,} bytes where {limit:,} are published")
         if not goes_on:
             if part.size:
-                show.say(f"{part.path.name}: the host does not resume, or has another file now; from the beginning")
+                show.say(f"{part.name}: the host does not resume, or has another file now; from the beginning")
             part.discard()
         if goes_on and part.size == total:
             return True
         part.begin(response.headers)
         expected = total if total is not None else part.copy.size_bytes
-        _room_for(part.path, (expected if expected is not None else limit) - part.size)
+        need_room(part.path.parent, (expected if expected is not None else limit) - part.size, part.name)
         _receive(response, part, limit, expected, patience, show)
+        if expected is None:
+            show.progress(part.name, part.size, part.size)
     if expected is not None and part.size < expected:
         raise _Interrupted(f"the body ended at {part.size:,} of {expected:,} bytes")
     return goes_on
@@ -174,7 +179,9 @@ def _read_head(response: requests.Response, part: _Part) -> tuple[bool, int | No
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != part.size:
             part.discard()
-            raise _Interrupted(f"it sends bytes {response.headers.get('Content-Range', 'unnamed')}, not those asked for")
+            raise _Interrupted(
+                f"it sends bytes {response.headers.get('Content-Range', 'unnamed')}, not those asked for"
+            )
         return True, None if match[2] == "*" else int(match[2])
     length = response.headers.get("Content-Length")
     return False, int(length) if length is not None and length.isdigit() else None
@@ -183,7 +190,6 @@ def _read_head(response: requests.Response, part: _Part) -> tuple[bool, int | No
 def _receive(
     response: requests.Response, part: _Part, limit: int, expected: int | None, patience: Patience, show: Show
 ) -> None:
-    name = part.path.name.removesuffix(".part")
     window_start_s, window_bytes = time.monotonic(), 0
     with part.appending() as file:
         # read1 gives what has arrived; read would wait for a whole piece, which a trickle can draw out for days.
@@ -192,7 +198,7 @@ def _receive(
                 part.discard()
                 raise CopyFailed(f"it sends more than {limit:,} bytes")
             part.write(file, piece)
-            show.progress(name, part.size, expected)
+            show.progress(part.name, part.size, expected)
             window_bytes += len(piece)
             now_s = time.monotonic()
             if now_s - window_start_s >= patience.silence_s:
@@ -207,6 +213,7 @@ class _Part:
 
     def __init__(self, target: Path, copy: Copy) -> None:
         self.copy = copy
+        self.name = target.name
         self.path = target.with_name(target.name + ".part")
         self._note = target.with_name(target.name + ".part.json")
         with faults_of_the_disk(self.path):
@@ -314,9 +321,17 @@ def _faults_of_the_host(patience: Patience) -> Iterator[None]:
                 f"its certificate is not valid ({certificate}), so anyone could be answering in its name"
             ) from error
         raise _Interrupted(f"the encrypted connection broke ({_innermost(error)})") from error
-    except (requests.exceptions.ConnectTimeout, requests.exceptions.ReadTimeout, urllib3.exceptions.TimeoutError) as error:
+    except (
+        requests.exceptions.ConnectTimeout,
+        requests.exceptions.ReadTimeout,
+        urllib3.exceptions.TimeoutError,
+    ) as error:
         connecting = isinstance(error, (requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError))
-        what = f"let nobody in for {patience.connect_s:g} s" if connecting else f"sent nothing for {patience.silence_s:g} s"
+        what = (
+            f"let nobody in for {patience.connect_s:g} s"
+            if connecting
+            else f"sent nothing for {patience.silence_s:g} s"
+        )
         raise _Interrupted(f"it {what}") from error
     except (
         requests.exceptions.ConnectionError,
@@ -355,10 +370,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         queue += [e for e in inner if isinstance(e, BaseException)]
 
 
-def _room_for(path: Path, more_bytes: int) -> None:
-    need_room(path.parent, more_bytes, f"{path.name.removesuffix('.part')}")
-
-
 def need_room(folder: Path, more_bytes: int, what: str) -> None:
     """Refuse before writing what the disk cannot hold.
 
@@ -369,8 +380,8 @@ def need_room(folder: Path, more_bytes: int, what: str) -> None:
         free = shutil.disk_usage(folder).free
     if free < more_bytes + _SPARE_BYTES:
         raise LocalFault(
-            f"{folder}: {what} needs {megabytes(more_bytes + _SPARE_BYTES)} more, {megabytes(free)} are free; free some "
-            "and give the same command again, which goes on from here, or choose another disk with --to"
+            f"{folder}: {what} needs {megabytes(more_bytes + _SPARE_BYTES)} more, {megabytes(free)} are free; free "
+            "some and give the same command again, which goes on from here, or choose another disk with --to"
         )
 
 
@@ -400,4 +411,6 @@ def local_fault(error: OSError, path: Path) -> LocalFault:
             f"{where}: the disk is full ({error.strerror}); free some and give the same command again, which goes on "
             "from here, or choose another disk with --to"
         )
-    return LocalFault(f"{where} cannot be written ({error.strerror}); make it writable, or choose another folder with --to")
+    return LocalFault(
+        f"{where} cannot be written ({error.strerror}); make it writable, or choose another folder with --to"
+    )

@@ -19,7 +19,13 @@ from jaxresp.fetch.transfer import Patience
 
 #: Waits and bounds a thousand times shorter than a user's.
 QUICK = Patience(
-    attempts=3, gain_bytes=1_000, first_wait_s=0.01, longest_wait_s=0.05, connect_s=5.0, silence_s=0.4, slowest_bytes_per_s=1e4
+    attempts=3,
+    gain_bytes=1_000,
+    first_wait_s=0.01,
+    longest_wait_s=0.05,
+    connect_s=5.0,
+    silence_s=0.4,
+    slowest_bytes_per_s=1e4,
 )
 
 

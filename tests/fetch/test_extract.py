@@ -178,7 +178,9 @@ def test_a_damaged_member_is_named(tmp_path, inner, method):
     refused(tmp_path / "a.zip", inner, r'a\.zip is damaged at "bad\.wav"')
 
 
-@pytest.mark.parametrize("damage", [lambda raw: raw[:-30], lambda raw: b"<html>", lambda raw: b"", lambda raw: raw[:40_000]])
+@pytest.mark.parametrize(
+    "damage", [lambda raw: raw[:-30], lambda raw: b"<html>", lambda raw: b"", lambda raw: raw[:40_000]]
+)
 def test_what_is_no_archive_or_half_of_one(tmp_path, inner, damage):
     packed(tmp_path / "a.zip", {"a": NOISE})
     (tmp_path / "a.zip").write_bytes(damage((tmp_path / "a.zip").read_bytes()))
@@ -223,7 +225,14 @@ def published(tmp_path: Path) -> Path:
 def test_the_id_of_a_folder_is_gits(published, tmp_path):
     def git(*words: str) -> str:
         done = subprocess.run(
-            ["git", f"--git-dir={tmp_path / 'repository'}", f"--work-tree={published}", "-c", "core.autocrlf=false", *words],
+            [
+                "git",
+                f"--git-dir={tmp_path / 'repository'}",
+                f"--work-tree={published}",
+                "-c",
+                "core.autocrlf=false",
+                *words,
+            ],
             capture_output=True,
             text=True,
             check=True,
@@ -264,7 +273,9 @@ def test_a_published_folder_is_found_wherever_it_lies(tmp_path, inner, published
 def test_a_folder_with_anything_changed_is_another(tmp_path, inner, published, change):
     bounds = bounds_for(published, "train_wav")
     change(published)
-    refused(zipped(tmp_path / "a.zip", {"x": published}), inner, "no folder with the 8 published files of train_wav", bounds)
+    refused(
+        zipped(tmp_path / "a.zip", {"x": published}), inner, "no folder with the 8 published files of train_wav", bounds
+    )
 
 
 def test_what_else_a_repository_holds_does_not_matter(tmp_path, inner, published):

@@ -95,7 +95,9 @@ def test_the_folder_is_what_the_builder_reads(published, made_up, tmp_path, mirr
     assert names(target.parent) == {"icbhi"}
     assert mirror.asked == []
     reader = load_module("datasets/icbhi/icbhi_folder.py", "jaxresp._shipped_icbhi_folder")
-    entries, expected = (reader.read_folder(path, partial=True, check_sound=lambda _: None).entries for path in (target, made_up))
+    entries, expected = (
+        reader.read_folder(path, partial=True, check_sound=lambda _: None).entries for path in (target, made_up)
+    )
     assert [(e.name, e.diagnosis, e.official_split, e.sha256) for e in entries] == [
         (e.name, e.diagnosis, e.official_split, e.sha256) for e in expected
     ]
@@ -159,9 +161,11 @@ def test_the_mirror_is_asked_and_the_reason_told(published, tmp_path, host, mirr
     target = get(published.source, tmp_path, show)
     assert published.files.items() <= everything(target).items()
     told = [line for line in show.said if f"now from {mirror.root.removeprefix('http://')}" in line]
-    assert len(told) == len(published.source.files)
-    assert all(reason in line for line in told)
-    assert {file["url"].startswith(mirror.root) for file in json.loads((target / RECEIPT).read_text())["files"]} == {True}
+    (line,) = told  # for the other files the mirror is asked first
+    assert reason in line
+    assert {file["url"].startswith(mirror.root) for file in json.loads((target / RECEIPT).read_text())["files"]} == {
+        True
+    }
 
 
 def test_an_expired_certificate_leads_to_the_mirror(made_up, mirror, tmp_path, monkeypatch, show):
@@ -232,7 +236,7 @@ def test_what_nothing_reads_may_be_missing(published, tmp_path, host, mirror, sh
 
 
 def test_an_archive_made_on_the_fly_is_verified_by_its_content(published, made_up, tmp_path, host, mirror, show):
-    """As GitHub sends a repository: chunked, of no announced length, without ranges. The first host has one byte else."""
+    """As GitHub sends a repository: chunked, of no announced length, without ranges. The first host has another."""
     audio = made_up / "ICBHI_final_database"
     tree = Tree(git_tree_id(audio), len(list(audio.iterdir())), "train_wav")
     wrong = tmp_path / "wrong"
