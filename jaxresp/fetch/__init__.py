@@ -6,6 +6,7 @@ extract    an archive that nobody vouches for → files that cannot lie outside 
 gittree    the id by which git names the content of a folder
 folder     a corpus: lock, room on the disk, mirrors, receipt, and one rename at the end
 progress   what is shown meanwhile
+disk       what the operating system says of it, in words; room looked for before it is needed
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from jaxresp.fetch import CopyFailed, Show
+from jaxresp.fetch.disk import faults_of_the_disk, megabytes, need_room
 from jaxresp.fetch.gittree import git_tree_id
 from jaxresp.fetch.sources import Archive
-from jaxresp.fetch.transfer import faults_of_the_disk, megabytes, need_room
 
 _RAW = ".unpacked"
 _PIECE_BYTES = 1024 * 1024

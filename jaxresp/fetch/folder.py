@@ -21,9 +21,10 @@ from pathlib import Path
 
 import jaxresp
 from jaxresp.fetch import CopyFailed, FetchError, FetchInUse, Show
+from jaxresp.fetch.disk import faults_of_the_disk, need_room
 from jaxresp.fetch.extract import extract
 from jaxresp.fetch.sources import File, Source
-from jaxresp.fetch.transfer import Patience, download, fault_of, faults_of_the_disk, need_room
+from jaxresp.fetch.transfer import Patience, download, fault_of
 from jaxresp.files import sha256, write_whole
 
 RECEIPT = "FETCHED.json"
@@ -76,10 +77,8 @@ def fetch(source: Source, to: Path, *, show: Show, patience: Patience | None = N
             unpacked.mkdir(parents=True)
         here = sum(path.stat().st_size for path in work.iterdir() if path.is_file())
         need_room(work, max(source.download_bytes - here, 0) + source.unpacked_bytes, source.name)
-        failed: set[str] = set()
-        obtained = [
-            _obtain(file, source, work, unpacked, failed, patience or Patience(), show) for file in source.files
-        ]
+        patience, failed = patience or Patience(), set[str]()
+        obtained = [_obtain(file, source, work, unpacked, failed, patience, show) for file in source.files]
         with faults_of_the_disk(target):
             write_whole(unpacked / RECEIPT, _receipt(source, [one for one in obtained if one is not None]))
             os.rename(unpacked, target)

@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 from jaxresp.fetch import Show
-from jaxresp.fetch.transfer import megabytes
+from jaxresp.fetch.disk import megabytes
 
 _LOG_EVERY_S = 15.0
 

@@ -9,12 +9,10 @@ If-Range (RFC 9110, sections 13 and 14), the patience to go on as long as bytes 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import re
-import shutil
 import ssl
 import time
 from collections.abc import Iterator, Mapping
@@ -28,13 +26,13 @@ import requests
 import urllib3
 
 import jaxresp
-from jaxresp.fetch import CopyFailed, LocalFault, Show
+from jaxresp.fetch import CopyFailed, Show
+from jaxresp.fetch.disk import faults_of_the_disk, need_room
 from jaxresp.fetch.sources import Copy
 from jaxresp.files import write_whole
 
 _PIECE_BYTES = 256 * 1024
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses that say "later", not "no"
-_SPARE_BYTES = 64 * 1024 * 1024  # left free on the disk: other programs write too
 
 
 @dataclass(frozen=True)
@@ -368,49 +366,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         yield cause
         inner = [getattr(cause, "reason", None), *cause.args, cause.__cause__, cause.__context__]
         queue += [e for e in inner if isinstance(e, BaseException)]
-
-
-def need_room(folder: Path, more_bytes: int, what: str) -> None:
-    """Refuse before writing what the disk cannot hold.
-
-    Raises:
-        LocalFault: less than `more_bytes` and some to spare are free where `folder` lies.
-    """
-    with faults_of_the_disk(folder):
-        free = shutil.disk_usage(folder).free
-    if free < more_bytes + _SPARE_BYTES:
-        raise LocalFault(
-            f"{folder}: {what} needs {megabytes(more_bytes + _SPARE_BYTES)} more, {megabytes(free)} are free; free "
-            "some and give the same command again, which goes on from here, or choose another disk with --to"
-        )
-
-
-def megabytes(size_bytes: int | float) -> str:
-    """A size for people, in decimal units."""
-    if size_bytes < 1e6:
-        return f"{max(size_bytes, 0) / 1e3:,.1f} kB"
-    return f"{size_bytes / 1e6:,.1f} MB" if size_bytes < 1e8 else f"{size_bytes / 1e6:,.0f} MB"
-
-
-@contextmanager
-def faults_of_the_disk(path: Path) -> Iterator[None]:
-    """What the operating system refuses to write, in words, with a remedy."""
-    try:
-        yield
-    except requests.RequestException:  # an OSError too, but the host's
-        raise
-    except OSError as error:
-        raise local_fault(error, path) from error
-
-
-def local_fault(error: OSError, path: Path) -> LocalFault:
-    """The error for what the operating system refused."""
-    where = error.filename or path
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return LocalFault(
-            f"{where}: the disk is full ({error.strerror}); free some and give the same command again, which goes on "
-            "from here, or choose another disk with --to"
-        )
-    return LocalFault(
-        f"{where} cannot be written ({error.strerror}); make it writable, or choose another folder with --to"
-    )

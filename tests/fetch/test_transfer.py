@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from jaxresp.fetch import CopyFailed, LocalFault, Silent, transfer
+from jaxresp.fetch import CopyFailed, LocalFault, Silent, disk, transfer
 from jaxresp.fetch.sources import Copy
 from jaxresp.fetch.transfer import Patience, download
 
@@ -472,7 +472,7 @@ def test_a_full_disk_is_named_and_the_part_kept(host, content, target):
 
 def test_what_the_disk_cannot_hold_is_refused_before_it_is_read(host, content, target, monkeypatch):
     usage = type("Usage", (), {"free": 10_000_000})
-    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(LocalFault, match=r"file\.zip needs 67\.4 MB more, 10\.0 MB are free; .*--to"):
         get(host.url("a", content), target)
     assert not target.with_name("file.zip.part").exists()
