@@ -1,10 +1,10 @@
 """A whole corpus: every file from the first host that gives it, then the folder appears at once, or not at all.
 
-TO/.icbhi.lock                one fetch of a corpus at a time
-TO/icbhi.partial/             what a killed fetch leaves, and the next one goes on from
-ICBHI_final_database.zip.part, .part.json
-unpacked/                 becomes TO/icbhi when everything is there
-TO/icbhi/FETCHED.json         the receipt: what came from where, when, with which checksums
+TO/.icbhi.lock                          one fetch of a corpus at a time
+TO/icbhi.partial/NAME.part, .part.json  what a killed fetch leaves, and the next one goes on from
+TO/icbhi.partial/NAME                   whole and verified; or saved there by hand
+TO/icbhi.partial/unpacked/              becomes TO/icbhi when everything is in it
+TO/icbhi/FETCHED.json                   the receipt: what came from where, when, with which checksums
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _obtain(
             reasons.append(f"{copy.host}: {reason}")
             show.say(f"{file.name}: {reasons[-1]}" + (f"; now from {following.host}" if following else ""))
     if file.optional:
-        show.say(f"{file.name} is left out: it could not be had, and jaxresp does not read it")
+        show.say(f"{file.name} is left out: it could not be had, and the corpus is whole without it")
         return None
     remedy = (
         "what is here is kept, and the same command goes on from it later; or download the file with a browser from "

@@ -76,7 +76,7 @@ class File:
         copies: the publisher's first, then mirrors.
         most_bytes: no body longer than this is accepted where a copy has no published size.
         archive: set if it is to be unpacked (and is itself not kept).
-        optional: nothing in jaxresp reads it; a corpus without it is whole.
+        optional: a corpus without it is whole.
     """
 
     name: str
@@ -127,6 +127,11 @@ _PATCH_MIX = (
 _PATCH_MIX_SEEN = (
     "code of Patch-Mix (Bae et al., Interspeech 2023), pinned; size and SHA-256 computed from its repository"
 )
+_SONI = (
+    "https://raw.githubusercontent.com/stanfordmlgroup/selfsupervised-lungandheartsounds/"
+    "c704fc3e8232d113816c0037f05384b40bd3d42c/data"
+)
+_SONI_SEEN = "code of Soni et al. (Stanford ML Group, 2021), pinned; size and SHA-256 computed from its repository"
 
 ICBHI = Source(
     name="icbhi",
@@ -179,10 +184,8 @@ ICBHI = Source(
             (
                 Copy(f"{_ICBHI_HOST}/ICBHI_Challenge_demographic_information.txt", _ICBHI_SEEN, 2_586),
                 Copy(
-                    "https://raw.githubusercontent.com/stanfordmlgroup/selfsupervised-lungandheartsounds/"
-                    "c704fc3e8232d113816c0037f05384b40bd3d42c/data/demographic_info.txt",
-                    "code of Soni et al. (Stanford ML Group, 2021), pinned; size and SHA-256 computed from its "
-                    "repository",
+                    f"{_SONI}/demographic_info.txt",
+                    _SONI_SEEN,
                     2_460,
                     "sha256:13abb0136166b46b52646cb85bbb230379f8fb9ef8639eca5d8cb4e3c7d30c37",
                 ),
@@ -201,6 +204,22 @@ ICBHI = Source(
                 ),
             ),
             most_bytes=100_000,
+        ),
+        # The other stethoscope of 91 recordings, in the form that Kaggle's copy of the corpus has. The publisher's page
+        # links a file of this name too, whose form was not seen, so that one is not fetched.
+        File(
+            "filename_differences.txt",
+            tuple(
+                Copy(
+                    f"{folder}/filename_differences.txt",
+                    seen,
+                    2_275,
+                    "sha256:03858b6215b772ee4ab4de6902e11afe02d18230d74921c7ad0453b50121198e",
+                )
+                for folder, seen in ((_PATCH_MIX, _PATCH_MIX_SEEN), (_SONI, _SONI_SEEN))
+            ),
+            most_bytes=10_000,
+            optional=True,
         ),
     ),
 )
@@ -283,7 +302,7 @@ KAUH = Source(
                 ),
             ),
             most_bytes=5_000_000,
-            optional=True,  # what it says, the file names say
+            optional=True,  # what it says, the names of the recordings say
         ),
     ),
 )

@@ -115,8 +115,6 @@ def _until_complete(part: _Part, limit: int, patience: Patience, show: Show) -> 
 
 def _attempt(session: requests.Session, part: _Part, limit: int, patience: Patience, show: Show) -> bool:
     """One request. True if it went on from what was there, False if it began anew."""
-    if part.size > limit:
-        part.discard()
     headers = part.range_headers()
     if not headers:
         part.discard()

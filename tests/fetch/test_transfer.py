@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import io
 import ipaddress
 import json
 import os
@@ -212,6 +213,25 @@ def test_a_part_that_is_too_long_is_thrown_away(host, content, target, size):
     part_of(target, content + b"more", url="https://elsewhere.example/a", digest=digest, validator=None)
     get(host.url("a", content), target, size=size, digest=digest)
     assert target.read_bytes() == content
+
+
+def test_a_part_that_is_longer_than_its_file_is_thrown_away_without_a_checksum_too(host, content, target):
+    url = host.url("a", content)
+    part_of(target, content + b"more", url=url, digest=None, validator=f'"{hashlib.md5(content).hexdigest()}"')
+    get(url, target)
+    assert target.read_bytes() == content
+    assert [asked.range for asked in host.asked] == ["bytes=300004-", None]
+
+
+def test_a_disk_that_takes_a_piece_in_bits_gets_all_of_it(content, target):
+    class Slow(io.FileIO):
+        def write(self, data: bytes) -> int:
+            return super().write(bytes(data)[:777])
+
+    part = transfer._Part(target, Copy("http://localhost/a", "here"))
+    with Slow(part.path, "w") as file:
+        part.write(file, content)
+    assert part.path.read_bytes() == content and part.size == len(content)
 
 
 def test_an_answer_with_other_bytes_than_were_asked_for_is_not_used(host, content, target):
