@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import jaxresp
+from jaxresp import cli_data
 from jaxresp.errors import JaxrespError
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ def cli() -> None:
 
     A research tool, not a medical device.
     """
+
+
+cli.add_command(cli_data.data)
 
 
 def _run_options(command: Any) -> Any:
