@@ -79,6 +79,7 @@ def real_data_kaggle() -> Path:
 _TOGETHER = ("service", "cli", "run")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups: without it there are none
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share fixtures run in one process (`-n 2 --dist loadgroup`)."""
     for item in items:
