@@ -2,12 +2,12 @@
 #   make test PYTHON=/path/to/python3.12      another interpreter for a new environment
 #   make test VENV=.venv311                   another environment beside the first
 #   make test ARGS="-k splits"                more arguments for pytest
-#   make test JOBS=0                          in one process, as a debugger wants it
+#   make test JOBS=2                          in two processes, a file's tests in one of them
 
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
-JOBS ?= 2
+JOBS ?= 0
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -49,8 +49,8 @@ setup: $(READY)  ## the environment in .venv, from the hashed lock
 demo: $(READY)  ## made-up recordings, six small models, the service at http://localhost:3000/ui
 	$(BIN)/jaxresp demo $(ARGS)
 
-test: $(READY)  ## the quick tests, in two processes
-	$(PYTEST) -n $(JOBS) --dist loadgroup $(ARGS)
+test: $(READY)  ## the quick tests
+	$(PYTEST) -n $(JOBS) --dist loadfile $(ARGS)
 
 test-slow: $(READY)  ## kill loops, full-size runs, packaging, browser, load
 	$(PYTEST) -m slow $(ARGS)

@@ -75,17 +75,6 @@ def real_data_kaggle() -> Path:
     return _folder_named_by("JAXRESP_REAL_DATA_KAGGLE", "kaggle")
 
 
-#: Folders whose tests share what is dear: a running service, a finished run. Elsewhere a file shares at most.
-_TOGETHER = ("service", "cli", "run")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share fixtures run in one process (`-n 2 --dist loadgroup`)."""
-    for item in items:
-        where = item.path.relative_to(_TESTS)
-        item.add_marker(pytest.mark.xdist_group(where.parts[0] if where.parts[0] in _TOGETHER else where.as_posix()))
-
-
 # Pure functions of our own. Flax's layers, Optax's losses and jax.random pass strict promotion too; Optax's adam does
 # not (it divides by an int32 step count), so tests that take an optimiser's step are left out.
 _STRICT = ("dsp/", "models/", "test_frontend")
