@@ -250,17 +250,6 @@ def test_augmentation_follows_its_key_keeps_the_shape_and_can_be_switched_off() 
     np.testing.assert_array_equal(AugmentedMfcc(augmentation=off).augment(jax.random.key(0), batch), batch)
 
 
-@pytest.fixture(scope="module")
-def real_windows(real_data: Path) -> dict[int, np.ndarray]:
-    """The first five seconds of one recording of each native rate."""
-    heard: dict[int, np.ndarray] = {}
-    for path in sorted((real_data / "icbhi").rglob("*.wav")):
-        if (rate_hz := soundfile.info(path).samplerate) not in heard:
-            heard[rate_hz] = read_audio(path).waveform[: 5 * RATE_HZ]
-    assert sorted(heard) == [4_000, 10_000, 44_100]
-    return heard
-
-
 @every
 def test_real_recordings_of_every_rate_have_features(name: str, real_windows: dict[int, np.ndarray]) -> None:
     features = np.asarray(compiled(name)(np.stack(list(real_windows.values()))))

@@ -84,7 +84,7 @@ def block_filter(
     """
     sos = butterworth_bandpass(low_hz, high_hz, order, rate_hz)
     name = f"a band-pass of order {order} from {low_hz:g} to {high_hz:g} Hz"
-    radius = np.abs(scipy.signal.sos2zpk(sos)[1]).max()
+    radius = max(np.abs(np.roots(section[3:])).max() for section in sos)
     if not radius ** (_LONGEST_S * rate_hz) < _FORGOTTEN:
         raise FilterError(f"{name} rings longer than {_LONGEST_S:g} s; raise its low edge or widen it")
     a, b, c = _input_normal(*_state_space(sos))

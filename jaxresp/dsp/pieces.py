@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float32
 
 CPU_SAMPLES = 2**18  # 1 MiB of float32, a core's second-level cache
@@ -34,9 +35,14 @@ def by_rows(
         def run(waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch *values"]:
             if rows * n_samples <= samples or rows == 1:
                 return function(waveform, samples)
+            each = _rows_in_a_piece(rows, max(1, samples // n_samples))
+            missing = -rows % each
             flat = waveform.reshape(rows, n_samples)
-            values = jax.lax.map(lambda row: function(row, samples), flat, batch_size=max(1, samples // n_samples))
-            return values.reshape(*batch, *values.shape[1:])
+            if missing:
+                flat = jnp.pad(flat, [(0, missing), (0, 0)])
+            values = jax.lax.map(lambda piece: function(piece, samples), flat.reshape(-1, each, n_samples))
+            values = values.reshape(rows + missing, *values.shape[2:])
+            return (values[:rows] if missing else values).reshape(*batch, *values.shape[1:])
 
         return run
 
@@ -45,3 +51,9 @@ def by_rows(
     return jax.lax.platform_dependent(
         waveform, cpu=in_pieces_of(CPU_SAMPLES), default=in_pieces_of(ACCELERATOR_SAMPLES)
     )
+
+
+def _rows_in_a_piece(rows: int, most: int) -> int:
+    """As many as divide all rows, which spares a copy of everything; where that is few, as many as fit."""
+    divisor = max(n for n in range(1, min(rows, most) + 1) if rows % n == 0)
+    return divisor if 2 * divisor >= min(rows, most) else -(-rows // -(-rows // most))
