@@ -322,6 +322,15 @@ class AugmentedMfcc(Mfcc):
         return augment.apply(self.augmentation, drawn, waveform)
 
 
+def band_in_words(band: str | tuple[float, float] | None) -> str:
+    """A front end's band, for reports: its name where it has one, and its edges."""
+    if band is None:
+        return "all frequencies"
+    low_hz, high_hz = BANDS[band] if isinstance(band, str) else band
+    edges = f"{low_hz:g}–{high_hz:g} Hz"
+    return f"{band} ({edges})" if isinstance(band, str) else edges
+
+
 def frontend_named(name: str) -> type[FrontEnd]:
     """The front end class of that name.
 

@@ -21,6 +21,7 @@ from jaxresp.classifier import Classifier
 from jaxresp.corpus import Corpus, load, prepare
 from jaxresp.errors import JaxrespError
 from jaxresp.features import FeatureBank, build_bank
+from jaxresp.frontend import InvalidFrontend
 from jaxresp.run import RunConfig, WorkdirInUse, WorkdirMismatch, load_results, run
 from jaxresp.splits import SplitError
 from jaxresp.sweep import SearchSpace
@@ -173,6 +174,12 @@ def assert_same_outcome(one: Path, other: Path) -> None:
         assert Classifier.load(first).version == Classifier.load(second).version
         for file in ("out_of_fold.csv", "folds.json"):
             assert (one / "models" / name / file).read_text() == (other / "models" / name / file).read_text()
+
+
+def test_a_run_says_at_once_which_band_there_is_none_of():
+    with pytest.raises(InvalidFrontend, match="no band 'comon'.*Did you mean 'common'"):
+        replace(CONFIG, band="comon")
+    assert [frontend.band_hz for frontend in replace(CONFIG, band="common").frontends()] == [(50.0, 1800.0)]
 
 
 def test_the_same_seed_gives_the_same_table_and_the_same_classifiers(corpus, unbroken, new_work):
