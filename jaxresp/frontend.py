@@ -24,8 +24,8 @@ from jaxresp.dsp.augment import AugmentConfig
 from jaxresp.errors import JaxrespError
 
 #: Bands with a name, in Hz. "wide": 50 Hz takes away the rumble of handling, 5 kHz is above all lung sounds; both as in
-#: the original project. "common": what every stethoscope of ICBHI 2017 records, so that the recorder, which there nearly
-#: is the diagnosis, is neither heard nor in the level.
+#: the original project. "common": what every stethoscope of ICBHI 2017 records, so that the recorder, which there
+#: nearly is the diagnosis, is neither heard nor in the level.
 BANDS: dict[str, tuple[float, float]] = {"wide": (50.0, 5000.0), "common": (50.0, 1800.0)}
 
 Reference = Literal["level", "loudest"]
@@ -50,8 +50,8 @@ class FrontEnd(ABC):
         rate_hz: Hz; the grid audio.py puts every waveform on.
         band: the band-pass: a name of BANDS, two edges in Hz, or None for no filter.
         band_order: slope of each edge as in scipy.signal.butter; the original project's.
-        pre_emphasis: share of the sample before that is taken off each sample, after the band-pass. Zero: the level of a
-            band is fitted away by standardisation, which makes it pointless for most networks.
+        pre_emphasis: share of the sample before that is taken off each sample, after the band-pass. Zero: it changes
+            the level of each band by a constant, which standardisation takes away again.
     """
 
     name: ClassVar[str]
@@ -174,15 +174,13 @@ class MelFrontEnd(FrontEnd):
             raise InvalidFrontend(f"front end {self.name!r}: {error}") from error
         if self.band == "common" and self.f_max_hz > BANDS["common"][1]:
             raise InvalidFrontend(
-                f"front end {self.name!r}: f_max_hz is {self.f_max_hz:g}, above the common band; mel bands up there would "
-                f"hold what is left of the recorder. Set it to {BANDS['common'][1]:g} Hz at most, or choose another band"
+                f"front end {self.name!r}: f_max_hz is {self.f_max_hz:g}, above the common band; mel bands up there "
+                f"would hold what is left of the recorder. {BANDS['common'][1]:g} Hz is the most, or choose another band"
             )
         if not self.floor_db > 0:
             raise InvalidFrontend(f"front end {self.name!r}: floor_db is {self.floor_db}; it must be above 0")
         if self.reference not in get_args(Reference):
-            raise InvalidFrontend(
-                f"front end {self.name!r}: reference is {self.reference!r}; choose from {', '.join(get_args(Reference))}"
-            )
+            raise InvalidFrontend(f"front end {self.name!r}: reference is {self.reference!r}; choose level or loudest")
         if not filterbank.any(axis=0).all():
             raise InvalidFrontend(
                 f"front end {self.name!r}: {self.n_mels} mel bands are too narrow for n_fft {self.n_fft}: some hold no "
@@ -201,7 +199,7 @@ class MelFrontEnd(FrontEnd):
             hop_samples=self.hop_samples,
             filterbank=self._filterbank() / float(spectral.hann(self.n_fft).sum()) ** 2,
         )
-        reference = 1.0 if self.reference == "level" else "loudest"
+        reference: float | Literal["loudest"] = 1.0 if self.reference == "level" else "loudest"
         return spectral.power_to_db(mel, reference=reference, floor_db=self.floor_db)
 
     def _filterbank(self) -> Float32[np.ndarray, "bins bands"]:

@@ -230,7 +230,7 @@ def test_deltas_and_liftering_come_after_what_mfcc_are_without(deltas: int) -> N
 
 @every
 def test_what_is_above_the_common_band_is_not_heard_in_it_and_moves_the_level_of_the_wide_one(name: str) -> None:
-    """A recorder that stops at 2 kHz, and one that does not, then say the same; in the wide band the level tells them apart."""
+    """A recorder that stops at 2 kHz and one that does not then say the same; in the wide band the level tells."""
     t = np.arange(LENGTHS[1]) / RATE_HZ
     rng = np.random.default_rng(0)
     low = np.sin(2 * np.pi * 300 * t) + 0.1 * rng.standard_normal(t.size)

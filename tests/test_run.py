@@ -177,7 +177,7 @@ def assert_same_outcome(one: Path, other: Path) -> None:
 
 
 def test_a_run_says_at_once_which_band_there_is_none_of():
-    with pytest.raises(InvalidFrontend, match="no band 'comon'.*Did you mean 'common'"):
+    with pytest.raises(InvalidFrontend, match=r"no band 'comon'.*Did you mean 'common'"):
         replace(CONFIG, band="comon")
     assert [frontend.band_hz for frontend in replace(CONFIG, band="common").frontends()] == [(50.0, 1800.0)]
 

@@ -115,7 +115,7 @@ _System = tuple[Float64[np.ndarray, "states states"], Float64[np.ndarray, " stat
 
 
 def _state_space(sos: Float64[np.ndarray, "sections 6"]) -> _System:
-    """A, B, C of the cascade; each section's states scaled by themselves first, so that the whole is well conditioned."""
+    """A, B, C of the cascade; each section's states are scaled alone first, so that the whole is well conditioned."""
     a, b, c, through = np.zeros((0, 0)), np.zeros(0), np.zeros(0), 1.0
     for b0, b1, b2, _, a1, a2 in sos:
         one_a, one_b, one_c = _input_normal(
@@ -131,8 +131,8 @@ def _input_normal(
 ) -> _System:
     """The same system with states that white noise makes uncorrelated and of power one.
 
-    Their covariance Σ Aᵏ B Bᵀ Aᵏᵀ is summed by doubling (Smith, SIAM J. Appl. Math. 16, 1968), as its triangular factor:
-    squaring would cost half the digits.
+    Their covariance Σ Aᵏ B Bᵀ Aᵏᵀ is summed by doubling (Smith, SIAM J. Appl. Math. 16, 1968), as its triangular
+    factor: squaring would cost half the digits.
     """
     factor, power = b[:, None], a
     while np.abs(power).max() > 1e-17:
@@ -189,7 +189,7 @@ def _filtered(
     at_once: int,
     settled_at: Float32[Array, "*rows 1"] | None = None,
 ) -> Float32[Array, "*rows time"]:
-    """Filter from rest, or from where a constant `settled_at` has led; a long row in parts, each from the last state."""
+    """Filter from rest, or from where a constant `settled_at` has led; a long row in parts, from state to state."""
     *rows, n_samples = waveform.shape
     block, states = by.ringing.shape[-1], by.ringing.shape[0]
     n_parts = -(-n_samples // at_once)

@@ -195,7 +195,7 @@ def test_what_cannot_be_designed_is_named(settings: dict[str, Any]) -> None:
 
 
 def test_too_little_to_pad_with_and_an_emphasis_that_is_none_are_named() -> None:
-    with pytest.raises(filters.FilterError, match="63 samples .* more than 63"):
+    with pytest.raises(filters.FilterError, match=r"63 samples .* more than 63"):
         jax.eval_shape(partial(filters.bandpass_zero_phase, **CLINICAL), jnp.ones(63))
     with pytest.raises(filters.FilterError, match=r"1\.5"):
         filters.pre_emphasis(jnp.ones(9), 1.5)
