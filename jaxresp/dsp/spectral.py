@@ -24,7 +24,7 @@ from jaxresp.errors import JaxrespError
 MelScale = Literal["slaney", "htk"]
 
 #: How a frame is transformed. "fft"; "matmul", a product with the DFT matrix, for the matrix unit of a TPU; "auto" is
-#: the product when compiled for a TPU and else the FFT, which a CPU does seven times faster. No TPU was at hand to measure.
+#: the product when compiled for a TPU and else the FFT, which a CPU does seven times faster. No TPU was at hand.
 Method = Literal["auto", "fft", "matmul"]
 
 
