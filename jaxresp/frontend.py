@@ -175,7 +175,8 @@ class MelFrontEnd(FrontEnd):
         if self.band == "common" and self.f_max_hz > BANDS["common"][1]:
             raise InvalidFrontend(
                 f"front end {self.name!r}: f_max_hz is {self.f_max_hz:g}, above the common band; mel bands "
-                f"there would hold what is left of the recorder. {BANDS['common'][1]:g} Hz is the most, or choose another band"
+                f"there would hold what is left of the recorder. {BANDS['common'][1]:g} Hz is the most, "
+                "or choose another band"
             )
         if not self.floor_db > 0:
             raise InvalidFrontend(f"front end {self.name!r}: floor_db is {self.floor_db}; it must be above 0")
