@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 TASKS = ("binary", "multiclass", "multiclass-literature", "diagnosis")
 FEATURES = ("mfcc", "logmel", "augmented")
+BANDS = ("wide", "common")
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -64,6 +65,12 @@ def _run_options(command: Any) -> Any:
         click.option("--folds", default=3, help="Patient-disjoint folds."),
         click.option("--split", default="folds", help="How patients are divided; `jaxresp splits` lists the ways."),
         click.option("--epochs", default=50, help="Most epochs of one training."),
+        click.option(
+            "--band",
+            type=click.Choice(BANDS),
+            default="wide",
+            help="What is heard: wide, 50–5000 Hz; or common, 50–1800 Hz, what every stethoscope of ICBHI records.",
+        ),
         click.option("--balance", type=click.Choice(["class_weights", "smote", "none"]), default="class_weights"),
         click.option("--tracking-uri", help="An MLflow server; by default SQLite in the work folder."),
     ):

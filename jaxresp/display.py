@@ -73,6 +73,7 @@ def print_results(console: Console, results: Sequence[Result]) -> None:
         cells = (cell.replace(" [", "\n\\[").replace("(accuracy ", "\n(") for cell in row[:-1])
         table.add_row(*cells)
     console.print(table)
-    lines = (*report.cohort_lines(results), *report.shortcut_lines(results), *report.caveats(results))
+    cohort = (*report.cohort_lines(results), *report.shortcut_lines(results), report.band_line(results))
+    lines = (*cohort, *report.caveats(results))
     for line in (*lines, NOTICE):
         console.print(line, highlight=False)

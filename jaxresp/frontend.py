@@ -2,7 +2,8 @@
 
 Each is a frozen dataclass that is called: band-pass, level normalisation per window, features. Nothing in it is fitted
 and nothing is random, so the same window gives the same features in training and in serving. (Normalisation by
-training statistics is a step of its own.) A new one is a dataclass derived from `FrontEnd` under `@register`.
+training statistics is a step of its own.) A new one is a dataclass derived from `FrontEnd`, or from `MelFrontEnd`,
+under `@register`: docs/extending.md shows it.
 """
 
 from __future__ import annotations
@@ -11,14 +12,23 @@ import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float32, Key
 
-from jaxresp.dsp import augment, filters, spectral
+from jaxresp.dsp import augment, filters, pieces, spectral
 from jaxresp.dsp.augment import AugmentConfig
 from jaxresp.errors import JaxrespError
+
+#: Bands with a name, in Hz. "wide": 50 Hz takes away the rumble of handling, 5 kHz is above all lung sounds; both as in
+#: the original project. "common": what every stethoscope of ICBHI 2017 records, so that the recorder, which there
+#: nearly is the diagnosis, is neither heard nor in the level.
+BANDS: dict[str, tuple[float, float]] = {"wide": (50.0, 5000.0), "common": (50.0, 1800.0)}
+
+Reference = Literal["level", "loudest"]
 
 
 class UnknownFrontend(JaxrespError):
@@ -31,25 +41,17 @@ class InvalidFrontend(JaxrespError):
 
 @dataclass(frozen=True)
 class FrontEnd(ABC):
-    """What every front end shares: the grid, the band-pass, the level, and mel bands in decibels.
+    """What every front end shares: the grid, the band, and the level.
 
-    Features are decibels of a sound whose root mean square is one, so gain changes nothing. They are relative to that
-    level and not to the window's loudest cell, as one crackle would otherwise darken the whole window; the loudest cell
-    only sets the floor.
+    A sample that is not finite makes all features of its own window NaN and touches no other window; audio.py refuses
+    such files before they come here. Silence has finite features.
 
     Attributes:
         rate_hz: Hz; the grid audio.py puts every waveform on.
-        band_hz: Hz; edges of the Butterworth band-pass, or None for no filter. 50 Hz takes away the rumble of handling,
-            5 kHz is above all lung sounds; both as in the original project.
+        band: the band-pass: a name of BANDS, two edges in Hz, or None for no filter.
         band_order: slope of each edge as in scipy.signal.butter; the original project's.
-        n_fft: samples; see the front end.
-        hop_samples: samples between frames; 512 are 32 ms, half a fine crackle's spacing and cheap for a network.
-        n_mels: mel bands.
-        f_min_hz: Hz; lowest edge of the mel bands, the band-pass's own.
-        f_max_hz: Hz; highest edge of the mel bands. Recordings made at 4 kHz end here: higher bands would tell a
-            network which recorder was used (and with it, on ICBHI, the diagnosis) before it has heard a lung.
-        floor_db: dB below a window's loudest band where decibels are cut off; librosa's default. Below lies the noise
-            of 16-bit storage.
+        pre_emphasis: share of the sample before that is taken off each sample, after the band-pass. Zero: it changes
+            the level of each band by a constant, which standardisation takes away again.
     """
 
     name: ClassVar[str]
@@ -57,61 +59,50 @@ class FrontEnd(ABC):
     augments: ClassVar[bool] = False
 
     rate_hz: int = 16_000
-    band_hz: tuple[float, float] | None = (50.0, 5000.0)
+    band: str | tuple[float, float] | None = "wide"
     band_order: int = 10
-    n_fft: int = 1024
-    hop_samples: int = 512
-    n_mels: int = 40
-    f_min_hz: float = 50.0
-    f_max_hz: float = 1800.0
-    floor_db: float = 80.0
+    pre_emphasis: float = 0.0
 
     def __post_init__(self) -> None:
-        for whole in ("rate_hz", "band_order", "n_fft", "hop_samples", "n_mels"):
-            value = getattr(self, whole)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InvalidFrontend(
-                    f"front end {self.name!r}: {whole} is {value!r}; it must be a positive whole number"
-                )
-        if not 0 <= self.f_min_hz < self.f_max_hz <= self.rate_hz / 2:
+        self._check_whole("rate_hz", "band_order")
+        if isinstance(self.band, str) and self.band not in BANDS:
             raise InvalidFrontend(
-                f"front end {self.name!r}: mel bands from f_min_hz {self.f_min_hz:g} to f_max_hz {self.f_max_hz:g}; "
-                f"they must lie between 0 and {self.rate_hz / 2:g} Hz, half the rate"
+                f"front end {self.name!r}: there is no band {self.band!r}; choose from {', '.join(BANDS)}, "
+                f"or give two edges in Hz.{_nearest(self.band, BANDS)}"
             )
-        if not self.floor_db > 0:
-            raise InvalidFrontend(f"front end {self.name!r}: floor_db is {self.floor_db}; it must be above 0")
         if self.band_hz is not None:
             try:
-                filters.butterworth_bandpass(*self.band_hz, self.band_order, self.rate_hz)
+                filters.block_filter(*self.band_hz, self.band_order, self.rate_hz)
             except (filters.FilterError, TypeError) as error:
-                raise InvalidFrontend(f"front end {self.name!r}: band_hz {self.band_hz}: {error}") from error
-        if not self._filterbank().any(axis=0).all():
-            raise InvalidFrontend(
-                f"front end {self.name!r}: {self.n_mels} mel bands are too narrow for n_fft {self.n_fft}: some hold no "
-                "frequency; use fewer bands (n_mels) or a longer n_fft"
-            )
+                raise InvalidFrontend(f"front end {self.name!r}: band {self.band}: {error}") from error
+        if not 0 <= self.pre_emphasis < 1:
+            raise InvalidFrontend(f"front end {self.name!r}: pre_emphasis is {self.pre_emphasis}; it lies in [0, 1)")
 
     def __call__(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch frames coefficients"]:
-        """Waveform at `rate_hz` and any level → features, float32."""
-        return self._coefficients(self._log_mel(self.level(waveform)))
+        """Waveform at `rate_hz` and any level → features, float32.
+
+        Raises:
+            SpectralError: when traced, a waveform too short for one frame.
+        """
+        return pieces.by_rows(lambda rows, at_once: self.features(self.level(rows)), waveform)
 
     def level(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch time"]:
-        """The band-passed waveform at root mean square one; silence stays silent.
-
-        The mean is taken off first: a sensor's offset would ring in the filter when it starts.
-        """
-        waveform = _over(waveform, jnp.abs(waveform).max(axis=-1, keepdims=True))
-        waveform = waveform - waveform.mean(axis=-1, keepdims=True)
+        """The band-passed waveform at root mean square one; silence stays silent."""
+        waveform = filters.remove_dc(_over(waveform, jnp.abs(waveform).max(axis=-1, keepdims=True)))
         if self.band_hz is not None:
             low_hz, high_hz = self.band_hz
             waveform = filters.bandpass(
                 waveform, low_hz=low_hz, high_hz=high_hz, order=self.band_order, rate_hz=self.rate_hz
             )
-        return _over(waveform, jnp.sqrt(jnp.mean(jnp.square(waveform), axis=-1, keepdims=True)))
+        if self.pre_emphasis:
+            waveform = filters.pre_emphasis(waveform, self.pre_emphasis)
+        power = jnp.mean(jnp.square(waveform), axis=-1, keepdims=True)
+        return waveform * jnp.where(power > 0, jax.lax.rsqrt(jnp.where(power > 0, power, 1.0)), 0.0)
 
-    def n_frames(self, n_samples: int) -> int:
-        """Frames of a waveform of n samples."""
-        return spectral.n_frames(n_samples, self.hop_samples)
+    @property
+    def band_hz(self) -> tuple[float, float] | None:
+        """Edges of the band-pass in Hz."""
+        return BANDS[self.band] if isinstance(self.band, str) else self.band
 
     @property
     @abstractmethod
@@ -119,9 +110,12 @@ class FrontEnd(ABC):
         """Size of the last axis of the features."""
 
     @abstractmethod
-    def _coefficients(
-        self, log_mel: Float32[Array, "*batch frames bands"]
-    ) -> Float32[Array, "*batch frames coefficients"]: ...
+    def n_frames(self, n_samples: int) -> int:
+        """Frames of a waveform of n samples."""
+
+    @abstractmethod
+    def features(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch frames coefficients"]:
+        """What `level` returns → features."""
 
     def augment(self, key: Key[Array, ""], waveform: Float32[Array, "batch time"]) -> Float32[Array, "batch time"]:
         """What training does to waveforms before the features are taken; here nothing.
@@ -134,7 +128,82 @@ class FrontEnd(ABC):
         """Name and settings in JSON types; `frontend_from_dict` reads them back."""
         return {"name": self.name} | _listed(asdict(self))
 
-    def _filterbank(self):  # type: ignore[no-untyped-def]
+    def _check_whole(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InvalidFrontend(
+                    f"front end {self.name!r}: {name} is {value!r}; it must be a positive whole number"
+                )
+
+
+@dataclass(frozen=True)
+class MelFrontEnd(FrontEnd):
+    """What front ends on mel bands in decibels share.
+
+    Features are decibels of a sound whose root mean square is one, so gain changes nothing. They are relative to that
+    level and not to the window's loudest cell, as one crackle would otherwise darken the whole window; the loudest cell
+    only sets the floor.
+
+    Attributes:
+        n_fft: samples; see the front end.
+        hop_samples: samples between frames; 512 are 32 ms, half a fine crackle's spacing and cheap for a network.
+        n_mels: mel bands.
+        f_min_hz: Hz; lowest edge of the mel bands, the band-pass's own.
+        f_max_hz: Hz; highest edge of the mel bands. Recordings made at 4 kHz end here: higher bands would tell a
+            network which recorder was used (and with it, on ICBHI, the diagnosis) before it has heard a lung.
+        reference: what 0 dB is: the window's "level", or as in the original project its "loudest" cell.
+        floor_db: dB below a window's loudest band where decibels are cut off; librosa's default. Below lies the noise
+            of 16-bit storage.
+    """
+
+    n_fft: int = 1024
+    hop_samples: int = 512
+    n_mels: int = 40
+    f_min_hz: float = 50.0
+    f_max_hz: float = 1800.0
+    reference: Reference = "level"
+    floor_db: float = 80.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_whole("n_fft", "hop_samples", "n_mels")
+        try:
+            filterbank = self._filterbank()
+        except (spectral.SpectralError, TypeError) as error:
+            raise InvalidFrontend(f"front end {self.name!r}: {error}") from error
+        if self.band == "common" and self.f_max_hz > BANDS["common"][1]:
+            raise InvalidFrontend(
+                f"front end {self.name!r}: f_max_hz is {self.f_max_hz:g}, above the common band; mel bands "
+                f"there would hold what is left of the recorder. {BANDS['common'][1]:g} Hz is the most, "
+                "or choose another band"
+            )
+        if not self.floor_db > 0:
+            raise InvalidFrontend(f"front end {self.name!r}: floor_db is {self.floor_db}; it must be above 0")
+        if self.reference not in get_args(Reference):
+            raise InvalidFrontend(f"front end {self.name!r}: reference is {self.reference!r}; choose level or loudest")
+        if not filterbank.any(axis=0).all():
+            raise InvalidFrontend(
+                f"front end {self.name!r}: {self.n_mels} mel bands are too narrow for n_fft {self.n_fft}: some hold no "
+                "frequency; use fewer bands (n_mels) or a longer n_fft"
+            )
+
+    def n_frames(self, n_samples: int) -> int:
+        return spectral.n_frames(n_samples, self.hop_samples)
+
+    def log_mel(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch frames bands"]:
+        """What `level` returns → decibels in mel bands."""
+        # Bands of a window that sums to one, so that decibels do not depend on n_fft.
+        mel = spectral.mel_spectrogram(
+            waveform,
+            n_fft=self.n_fft,
+            hop_samples=self.hop_samples,
+            filterbank=self._filterbank() / float(spectral.hann(self.n_fft).sum()) ** 2,
+        )
+        reference: float | Literal["loudest"] = 1.0 if self.reference == "level" else "loudest"
+        return spectral.power_to_db(mel, reference=reference, floor_db=self.floor_db)
+
+    def _filterbank(self) -> Float32[np.ndarray, "bins bands"]:
         return spectral.mel_filterbank(
             rate_hz=self.rate_hz,
             n_fft=self.n_fft,
@@ -142,13 +211,6 @@ class FrontEnd(ABC):
             f_min_hz=self.f_min_hz,
             f_max_hz=self.f_max_hz,
         )
-
-    def _log_mel(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch frames bands"]:
-        # A window that sums to one, so that decibels do not depend on n_fft.
-        power = spectral.power_spectrogram(
-            waveform / float(spectral.hann(self.n_fft).sum()), n_fft=self.n_fft, hop_samples=self.hop_samples
-        )
-        return spectral.power_to_db(spectral.mel_power(power, self._filterbank()), floor_db=self.floor_db)
 
 
 FRONTENDS: dict[str, type[FrontEnd]] = {}
@@ -167,7 +229,7 @@ def register(frontend: type[F]) -> type[F]:
 
 @register
 @dataclass(frozen=True)
-class LogMel(FrontEnd):
+class LogMel(MelFrontEnd):
     """Mel bands in decibels: an image for a 2-D network.
 
     Attributes:
@@ -182,29 +244,40 @@ class LogMel(FrontEnd):
     def n_coefficients(self) -> int:
         return self.n_mels
 
-    def _coefficients(
-        self, log_mel: Float32[Array, "*batch frames bands"]
-    ) -> Float32[Array, "*batch frames coefficients"]:
-        return log_mel
+    def features(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch frames coefficients"]:
+        return self.log_mel(waveform)
 
 
 @register
 @dataclass(frozen=True)
-class Mfcc(FrontEnd):
+class Mfcc(MelFrontEnd):
     """Mel-frequency cepstral coefficients: the spectrum's envelope in few numbers, for a 2-D network.
 
     Attributes:
         n_mfcc: coefficients kept, the zeroth (the level of the frame) among them; the original project's 20.
         n_mels: mel bands they are taken from.
+        lifter: coefficient that liftering lifts most, in speech 22; 0 for none, as standardisation scales each anyway.
+        deltas: how many derivatives over time to append, at most 2; a network with windows over time needs none.
+        delta_width: frames a derivative is fitted over; 9 are 0.3 s, a third of an inspiration.
     """
 
     name: ClassVar[str] = "mfcc"
     network: ClassVar[str] = "cnn2d"
 
     n_mfcc: int = 20
+    lifter: float = 0.0
+    deltas: int = 0
+    delta_width: int = 9
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.lifter >= 0:
+            raise InvalidFrontend(f"front end {self.name!r}: lifter is {self.lifter}; it must not be negative")
+        if self.deltas not in (0, 1, 2) or self.delta_width < 3 or self.delta_width % 2 == 0:
+            raise InvalidFrontend(
+                f"front end {self.name!r}: deltas is {self.deltas} and delta_width {self.delta_width}; "
+                "deltas is 0, 1 or 2, and delta_width an odd number from 3 up"
+            )
         if not 1 <= self.n_mfcc <= self.n_mels:
             raise InvalidFrontend(
                 f"front end {self.name!r}: n_mfcc is {self.n_mfcc}; it lies between 1 and n_mels = {self.n_mels}"
@@ -212,12 +285,12 @@ class Mfcc(FrontEnd):
 
     @property
     def n_coefficients(self) -> int:
-        return self.n_mfcc
+        return self.n_mfcc * (1 + self.deltas)
 
-    def _coefficients(
-        self, log_mel: Float32[Array, "*batch frames bands"]
-    ) -> Float32[Array, "*batch frames coefficients"]:
-        return spectral.cepstrum(log_mel, self.n_mfcc)
+    def features(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch frames coefficients"]:
+        mfcc = spectral.cepstrum(self.log_mel(waveform), self.n_mfcc, lifter=self.lifter)
+        derivatives = [spectral.delta(mfcc, order=k + 1, width=self.delta_width) for k in range(self.deltas)]
+        return jnp.concatenate([mfcc, *derivatives], axis=-1)
 
 
 @register
@@ -246,6 +319,15 @@ class AugmentedMfcc(Mfcc):
     def augment(self, key: Key[Array, ""], waveform: Float32[Array, "batch time"]) -> Float32[Array, "batch time"]:
         drawn = augment.draw(key, self.augmentation, waveform.shape[0])
         return augment.apply(self.augmentation, drawn, waveform)
+
+
+def band_in_words(band: str | tuple[float, float] | None) -> str:
+    """A front end's band, for reports: its name where it has one, and its edges."""
+    if band is None:
+        return "all frequencies"
+    low_hz, high_hz = BANDS[band] if isinstance(band, str) else band
+    edges = f"{low_hz:g}–{high_hz:g} Hz"
+    return f"{band} ({edges})" if isinstance(band, str) else edges
 
 
 def frontend_named(name: str) -> type[FrontEnd]:

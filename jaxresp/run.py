@@ -37,7 +37,7 @@ from jaxresp.evaluate.result import Result, headline_intervals, majority_probabi
 from jaxresp.evaluate.shortcuts import shortcut_columns, shortcuts
 from jaxresp.features import FeatureBank, build_bank
 from jaxresp.files import clear_partial, sha256, write_whole
-from jaxresp.frontend import FrontEnd, frontend_named
+from jaxresp.frontend import FrontEnd, band_in_words, frontend_named
 from jaxresp.models import NetworkConfig
 from jaxresp.splits import Split, check_split_name, make_split
 from jaxresp.sweep import Problem, Trial, best_trial, fit_final, out_of_fold_logits, sweep
@@ -69,6 +69,7 @@ class RunConfig:
     Attributes:
         tasks: names of tasks.
         features: names of front ends.
+        band: name of the band that every front end hears; "common" is what every stethoscope here records.
         n_trials: settings tried per model; the first are the defaults.
         split: how the patients are divided; one of jaxresp.splits.SPLITS.
         n_folds: of splits that have folds to choose; published ones have one.
@@ -82,6 +83,7 @@ class RunConfig:
 
     tasks: tuple[str, ...] = ("binary", "multiclass")
     features: tuple[str, ...] = ("mfcc", "logmel", "augmented")
+    band: str = "wide"
     n_trials: int = 2
     split: str = "folds"
     n_folds: int = 3
@@ -102,9 +104,17 @@ class RunConfig:
                 raise JaxrespError(f"a run's {what} are {names}; name at least one, and each once")
         for name in self.tasks:
             task_named(name)
-        for name in self.features:
-            frontend_named(name)
         check_split_name(self.split)
+        self.frontends()  # raises what a front end has to say about its name or its band
+
+    def frontends(self) -> tuple[FrontEnd, ...]:
+        """The front ends of this run.
+
+        Raises:
+            UnknownFrontend: no such name.
+            InvalidFrontend: no such band, or one that the front end cannot hear.
+        """
+        return tuple(frontend_named(name)(band=self.band) for name in self.features)
 
 
 def run(
@@ -130,7 +140,7 @@ def _run(
     corpus: Corpus, work: Path, config: RunConfig, tracking_uri: str | None, progress: Progress
 ) -> tuple[Result, ...]:
     _claim(work, corpus, config)
-    todo = [(task_named(t), frontend_named(f)()) for f in config.features for t in config.tasks]
+    todo = [(task_named(t), frontend) for frontend in config.frontends() for t in config.tasks]
     splits = {task.name: _split(corpus, task, config) for task, _ in todo}  # all first: they may be impossible
     done: dict[str, Result] = {}
     tracker: Tracker | None = None
@@ -164,7 +174,7 @@ def _run(
         )
         done[name] = _one_model(problem, frontend, corpus, work, config, tracker, part)
     results = tuple(
-        done[classifier_name(task_named(t), frontend_named(f)())] for t in config.tasks for f in config.features
+        done[classifier_name(task_named(t), frontend)] for t in config.tasks for frontend in config.frontends()
     )
     quick = min((r for r in results if r.task == results[-1].task), key=lambda r: r.validation_loss).name
     table = {"quick": quick, "results": [result.to_json() for result in results]}
@@ -260,7 +270,13 @@ def _result(
             name: len(set(corpus.patient[tested][labels[tested] == i].tolist())) for i, name in enumerate(task.classes)
         },
         recordings={name: int(np.sum(labels[tested] == i)) for i, name in enumerate(task.classes)},
-        settings={"network": best.network.name, **best.settings, "epochs": epochs, "trials": len(trials)},
+        settings={
+            "network": best.network.name,
+            **best.settings,
+            "epochs": epochs,
+            "trials": len(trials),
+            "band": band_in_words(frontend.band),
+        },
         validation_loss=best.score,
         corpus=_identity(corpus),
         split=problem.split.to_json(),

@@ -46,8 +46,11 @@ from jaxtyping import install_import_hook  # noqa: E402
 install_import_hook("jaxresp", "beartype.beartype")
 
 import jax  # noqa: E402
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+import soundfile  # noqa: E402
 
+from jaxresp.audio import read_audio  # noqa: E402
 from jaxresp.corpus import Corpus, load, prepare  # noqa: E402
 from jaxresp.evaluate.bootstrap import Interval, patient_bootstrap  # noqa: E402
 from jaxresp.synthetic import SyntheticConfig, write_corpus  # noqa: E402
@@ -73,6 +76,17 @@ def real_data() -> Path:
 def real_data_kaggle() -> Path:
     """The same with icbhi/ in the Kaggle layout."""
     return _folder_named_by("JAXRESP_REAL_DATA_KAGGLE", "kaggle")
+
+
+@pytest.fixture(scope="session")
+def real_windows(real_data: Path) -> dict[int, np.ndarray]:
+    """Native rate in Hz → the first five seconds, at 16 kHz, of one real recording made at it."""
+    heard: dict[int, np.ndarray] = {}
+    for path in sorted((real_data / "icbhi").rglob("*.wav")):
+        if (rate_hz := soundfile.info(path).samplerate) not in heard:
+            heard[rate_hz] = read_audio(path, rate_hz=16_000).waveform[: 5 * 16_000]
+    assert sorted(heard) == [4_000, 10_000, 44_100]
+    return heard
 
 
 # Pure functions of our own. Flax's layers, Optax's losses and jax.random pass strict promotion too; Optax's adam does

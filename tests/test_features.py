@@ -30,7 +30,10 @@ class Pieces(FrontEnd):
     network: ClassVar[str] = "cnn1d"
     augments: ClassVar[bool] = True
 
-    def __call__(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch frames 16"]:
+    def level(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch time"]:
+        return waveform
+
+    def features(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch frames 16"]:
         return waveform.reshape(*waveform.shape[:-1], -1, 16)
 
     def n_frames(self, n_samples: int) -> int:
@@ -39,9 +42,6 @@ class Pieces(FrontEnd):
     @property
     def n_coefficients(self) -> int:
         return 16
-
-    def _coefficients(self, log_mel: Array) -> Array:
-        raise AssertionError("not called")
 
     def augment(self, key: Key[Array, ""], waveform: Float32[Array, "batch time"]) -> Float32[Array, "batch time"]:
         return waveform + jax.random.normal(key, waveform.shape)
@@ -122,6 +122,22 @@ def test_windows_of_recordings_are_theirs_and_all_of_them() -> None:
     assert bank.windows_of(np.array([3])).tolist() == list(range(5, 35))
     assert bank.windows_of(np.array([4, 0])).tolist() == [0, *range(35, 42)]
     assert bank.windows_of(np.array([], int)).size == 0
+
+
+def test_features_are_traced_once_and_augmented_ones_once_however_many_windows_there_are() -> None:
+    traced: list[str] = []
+
+    class Counted(Pieces):
+        def features(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch frames 16"]:
+            traced.append("features")  # runs when traced, not when called
+            return super().features(waveform)
+
+        def augment(self, key: Key[Array, ""], waveform: Float32[Array, "batch time"]) -> Float32[Array, "batch time"]:
+            traced.append("augment")
+            return super().augment(key, waveform)
+
+    build_bank(corpus([40.0, 40.0, 30.5]), Counted(), WINDOW, variants=3)
+    assert sorted(traced) == ["augment", "features", "features"]
 
 
 def test_progress_ends_with_the_total() -> None:

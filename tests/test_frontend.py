@@ -6,7 +6,6 @@ import json
 import re
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from pathlib import Path
 from typing import ClassVar
 
 import jax
@@ -15,11 +14,11 @@ import librosa
 import numpy as np
 import pytest
 import scipy.signal
-import soundfile
 
 from jaxresp import frontend as frontends
-from jaxresp.audio import RATE_HZ, read_audio
+from jaxresp.audio import RATE_HZ
 from jaxresp.dsp.augment import AugmentConfig
+from jaxresp.dsp.spectral import SpectralError
 from jaxresp.frontend import (
     FRONTENDS,
     AugmentedMfcc,
@@ -63,8 +62,9 @@ def test_eager_jit_vmap_and_batches_agree_and_shapes_are_as_announced(name: str,
     together = compiled(name)(batch)
     assert together.shape == (4, frontend.n_frames(n_samples), frontend.n_coefficients)
     assert together.dtype == jnp.float32
+    eager = [frontend(batch)] if n_samples == LENGTHS[1] else []  # seconds: every step compiles by itself
     for other in (
-        frontend(batch),
+        *eager,
         jax.jit(jax.vmap(frontend))(batch),
         jnp.stack([compiled(name)(one) for one in batch]),
         compiled(name)(batch.reshape(2, 2, -1)).reshape(together.shape),
@@ -120,7 +120,12 @@ def test_mel_bands_stop_where_a_4_khz_recording_does(name: str) -> None:
 
 @every
 def test_settings_survive_json(name: str) -> None:
-    for frontend in (built(name), replace(built(name), band_hz=None, hop_samples=256, f_max_hz=2_000.0)):
+    for frontend in (
+        built(name),
+        replace(built(name), band=None, hop_samples=256, f_max_hz=2_000.0),
+        replace(built(name), band="common"),
+        replace(built(name), band=(100.0, 2_000.0), pre_emphasis=0.97, reference="loudest"),
+    ):
         settings = frontend.to_dict()
         assert settings["name"] == name
         read_back = frontend_from_dict(json.loads(json.dumps(settings)))
@@ -149,7 +154,15 @@ def test_missing_settings_take_their_defaults_and_augmentation_is_read_back() ->
         ({"name": "logmel", "n_mels": 500}, InvalidFrontend, "too narrow"),
         ({"name": "logmel", "f_max_hz": 9_000.0}, InvalidFrontend, "9000"),
         ({"name": "logmel", "floor_db": 0.0}, InvalidFrontend, "floor_db"),
-        ({"name": "logmel", "band_hz": [50.0, 8_000.0]}, InvalidFrontend, "8000"),
+        ({"name": "logmel", "band": [50.0, 8_000.0]}, InvalidFrontend, "8000"),
+        ({"name": "logmel", "band": "comon"}, InvalidFrontend, "Did you mean 'common'"),
+        ({"name": "logmel", "band": "common", "f_max_hz": 2_000.0}, InvalidFrontend, "above the common band"),
+        ({"name": "logmel", "rate_hz": 0}, InvalidFrontend, "rate_hz is 0"),
+        ({"name": "logmel", "rate_hz": 8_000}, InvalidFrontend, "5000 Hz at a rate of 8000"),
+        ({"name": "logmel", "pre_emphasis": 1.0}, InvalidFrontend, r"pre_emphasis is 1\.0"),
+        ({"name": "mfcc", "lifter": -1.0}, InvalidFrontend, r"lifter is -1\.0"),
+        ({"name": "mfcc", "deltas": 3}, InvalidFrontend, "deltas is 3"),
+        ({"name": "mfcc", "delta_width": 4}, InvalidFrontend, "delta_width 4"),
         (
             {"name": "augmented", "augmentation": {"pitch_semitone": 2.0}},
             InvalidFrontend,
@@ -187,8 +200,8 @@ def test_a_new_front_end_plugs_in_by_registering(monkeypatch: pytest.MonkeyPatch
         def n_coefficients(self) -> int:
             return 1
 
-        def _coefficients(self, log_mel: jax.Array) -> jax.Array:
-            return log_mel.mean(axis=-1, keepdims=True)
+        def features(self, waveform: jax.Array) -> jax.Array:
+            return self.log_mel(waveform).mean(axis=-1, keepdims=True)
 
     frontend = frontend_from_dict({"name": "loudness", "n_mels": 20})
     assert type(frontend) is Loudness
@@ -200,6 +213,78 @@ def test_every_setting_has_its_reason_written_down() -> None:
     for owner in (*FRONTENDS.values(), AugmentConfig):
         written = "\n".join(c.__doc__ or "" for c in owner.__mro__[:-1])
         assert [f.name for f in fields(owner) if not re.search(rf"^ +{f.name}: ", written, re.M)] == []
+
+
+@pytest.mark.parametrize("deltas", [1, 2])
+def test_deltas_and_liftering_come_after_what_mfcc_are_without(deltas: int) -> None:
+    batch, plain = jnp.asarray(windows()), Mfcc()
+    frontend = Mfcc(deltas=deltas, lifter=22.0)
+    features, mfcc = np.asarray(jax.jit(frontend)(batch)), np.asarray(compiled("mfcc")(batch), np.float64)
+    assert features.shape[-1] == frontend.n_coefficients == 20 * (1 + deltas)
+    lifted = mfcc * (1 + 11 * np.sin(np.pi * np.arange(1, 21) / 22))
+    np.testing.assert_allclose(features[..., : plain.n_coefficients], lifted, atol=12 * ATOL_DB)
+    for order in range(1, deltas + 1):
+        expected = librosa.feature.delta(lifted, axis=-2, order=order)
+        np.testing.assert_allclose(features[..., 20 * order : 20 * (order + 1)], expected, atol=4 * ATOL_DB)
+
+
+@every
+def test_what_is_above_the_common_band_is_not_heard_in_it_and_moves_the_level_of_the_wide_one(name: str) -> None:
+    """A recorder that stops at 2 kHz and one that does not then say the same; in the wide band the level tells."""
+    t = np.arange(LENGTHS[1]) / RATE_HZ
+    rng = np.random.default_rng(0)
+    low = np.sin(2 * np.pi * 300 * t) + 0.1 * rng.standard_normal(t.size)
+    pair = jnp.asarray(np.stack([low, low + 2 * np.sin(2 * np.pi * 3_000 * t)]), jnp.float32)
+    common, wide = built(name), built(name)
+    common = replace(common, band="common")
+    inside = np.asarray(jax.jit(common.level)(pair))[:, 2_000:-2_000]
+    np.testing.assert_allclose(inside[1], inside[0], atol=0.01)
+    assert np.abs(np.diff(np.asarray(compiled(name)(pair)).mean((1, 2))))[0] > 1.0
+    assert (common.band_hz, wide.band_hz) == ((50.0, 1800.0), (50.0, 5000.0))
+
+
+@every
+def test_the_loudest_cell_is_zero_decibels_where_it_is_the_reference(name: str) -> None:
+    log_mel = jax.jit(replace(built(name), reference="loudest").log_mel)(jnp.asarray(windows()))
+    np.testing.assert_allclose(log_mel.max(axis=(1, 2)), 0.0, atol=1e-4)
+
+
+@every
+def test_what_is_not_finite_spoils_its_own_window_and_no_other(name: str) -> None:
+    batch = windows()
+    clean = np.asarray(compiled(name)(batch))
+    batch[1, 700] = np.inf
+    features = np.asarray(compiled(name)(batch))
+    np.testing.assert_array_equal(features[[0, 2, 3]], clean[[0, 2, 3]])
+    assert np.isnan(features[1]).all()
+
+
+@every
+def test_gradients_are_finite_and_in_silence_nothing(name: str) -> None:
+    gradient = np.asarray(jax.jit(jax.grad(lambda x: built(name)(x).sum()))(jnp.asarray(windows())))
+    assert np.isfinite(gradient).all()
+    np.testing.assert_array_equal(gradient[2], 0)
+    assert np.abs(gradient[[0, 1, 3]]).max(axis=1).min() > 0
+
+
+@every
+def test_a_shuffled_epoch_is_traced_once(name: str) -> None:
+    traced: list[int] = []
+
+    def count(waveform: jax.Array) -> jax.Array:
+        traced.append(1)  # runs when traced, not when called
+        return built(name)(waveform)
+
+    features, rng = jax.jit(count), np.random.default_rng(0)
+    for _ in range(3):
+        features(windows()[rng.permutation(4)])
+    assert len(traced) == 1
+
+
+@every
+def test_a_window_too_short_for_one_frame_is_named_when_traced(name: str) -> None:
+    with pytest.raises(SpectralError, match=f"shorter than one frame of n_fft = {built(name).n_fft}"):
+        jax.eval_shape(built(name), jax.ShapeDtypeStruct((2, 1_000), jnp.float32))
 
 
 # Golden: the whole chain in double precision, by scipy and librosa
@@ -248,17 +333,6 @@ def test_augmentation_follows_its_key_keeps_the_shape_and_can_be_switched_off() 
     assert np.isfinite(one).all()
     off = AugmentConfig(noise_probability=0.0, pitch_probability=0.0, stretch_probability=0.0, roll_probability=0.0)
     np.testing.assert_array_equal(AugmentedMfcc(augmentation=off).augment(jax.random.key(0), batch), batch)
-
-
-@pytest.fixture(scope="module")
-def real_windows(real_data: Path) -> dict[int, np.ndarray]:
-    """The first five seconds of one recording of each native rate."""
-    heard: dict[int, np.ndarray] = {}
-    for path in sorted((real_data / "icbhi").rglob("*.wav")):
-        if (rate_hz := soundfile.info(path).samplerate) not in heard:
-            heard[rate_hz] = read_audio(path).waveform[: 5 * RATE_HZ]
-    assert sorted(heard) == [4_000, 10_000, 44_100]
-    return heard
 
 
 @every

@@ -72,6 +72,12 @@ def shortcut_lines(results: Sequence[Result]) -> list[str]:
     return lines
 
 
+def band_line(results: Sequence[Result]) -> str:
+    """What of the sound the models heard."""
+    bands = dict.fromkeys(str(result.settings.get("band", "not recorded")) for result in results)
+    return f"Band heard: {', '.join(bands)}"
+
+
 def caveats(results: Sequence[Result]) -> list[str]:
     """What must be read with the numbers."""
     corpus = results[0].corpus
@@ -122,7 +128,7 @@ def markdown(results: Sequence[Result]) -> str:
         "",
         *_table(COLUMNS, rows(results)),
         "",
-        *(f"* {line}" for line in (*cohort_lines(results), *shortcut_lines(results))),
+        *(f"* {line}" for line in (*cohort_lines(results), *shortcut_lines(results), band_line(results))),
         "",
         *(f"{line}\n" for line in caveats(results)),
     ]
@@ -149,7 +155,7 @@ def card(result: Result) -> str:
             "",
             f"{corpus['name']} {corpus['version']}" + (", a subset of it" if corpus["partial"] else ""),
             "",
-            *(f"* {line}" for line in (*cohort_lines([result]), *shortcut_lines([result]))),
+            *(f"* {line}" for line in (*cohort_lines([result]), *shortcut_lines([result]), band_line([result]))),
             "",
             f"## Performance on {setting([result])}",
             "",

@@ -48,8 +48,8 @@ def from_arrays(
             f"{', '.join(wrong[:5])}{' …' if len(wrong) > 5 else ''}"
         )
     tree: dict[str, Any] = traverse_util.unflatten_dict({k: np.asarray(v) for k, v in arrays.items()}, sep="/")
-    nnx.replace_by_pure_dict(weights.params, tree["params"])
-    nnx.replace_by_pure_dict(weights.batch_stats, tree["batch_stats"])
+    nnx.replace_by_pure_dict(weights.params, tree.get("params", {}))
+    nnx.replace_by_pure_dict(weights.batch_stats, tree.get("batch_stats", {}))  # a network may have none
     return graph, weights
 
 

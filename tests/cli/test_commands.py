@@ -13,7 +13,9 @@ import pytest
 
 import jaxresp
 from jaxresp import cli
+from jaxresp.classifier import Classifier
 from jaxresp.corpus import load
+from jaxresp.frontend import BANDS
 from jaxresp.prediction import NOTICE
 from jaxresp.sweep import SearchSpace
 from jaxresp.synthetic import SyntheticConfig
@@ -93,14 +95,23 @@ def test_evaluate_on_other_patients(finished, strangers):
 def test_train_makes_one_classifier(prepared, tmp_path):
     said = call(
         "train", prepared, "--work", tmp_path / "w", "--task", "binary", "--features", "mfcc", "--epochs", "1",
-        "--learning-rate", "0.01", "--dropout", "0.1", "--balance", "none", "--seed", "3",
+        "--learning-rate", "0.01", "--dropout", "0.1", "--balance", "none", "--seed", "3", "--band", "common",
     )  # fmt: skip
     assert said.status == 0, said
     assert [path.name for path in (tmp_path / "w" / "classifiers").iterdir()] == ["binary-mfcc"]
     (trial,) = json.loads((tmp_path / "w" / "results.json").read_text())["results"]
     assert trial["settings"]["learning_rate"] == 0.01 and trial["settings"]["dropout"] == 0.1
     told = json.loads((tmp_path / "w" / "run.json").read_text())["config"]
-    assert (told["seed"], told["training"]["balance"]) == (3, "none")
+    assert (told["seed"], told["training"]["balance"], told["band"]) == (3, "none", "common")
+    classifier = tmp_path / "w" / "classifiers" / "binary-mfcc"
+    assert json.loads((classifier / "config.json").read_text())["frontend"]["band"] == "common"
+    assert Classifier.load(classifier).frontend.band_hz == (50.0, 1800.0)
+    for words in (said.out, (tmp_path / "w" / "report.md").read_text(), (classifier / "card.md").read_text()):
+        assert "Band heard: common (50–1800 Hz)" in words
+
+
+def test_every_band_can_be_asked_for():
+    assert set(cli.BANDS) == set(BANDS)
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,14 @@ def test_report_and_card_carry_numbers_patients_and_the_notice(document: str, te
     assert text in ours
 
 
+@pytest.mark.parametrize("document", ["markdown", "card"])
+def test_report_and_card_say_what_of_the_sound_was_heard(document: str) -> None:
+    told = result(settings={**result().settings, "band": "common (50–1800 Hz)"})
+    ours = report.markdown([told]) if document == "markdown" else report.card(told)
+    assert "\n* Band heard: common (50–1800 Hz)\n" in ours
+    assert "Band heard: not recorded" in report.markdown([result()])
+
+
 def test_tables_are_well_formed() -> None:
     for line_block in (report.markdown([result(), result(features="logmel")]), report.card(result())):
         tables = [block for block in line_block.split("\n\n") if block.startswith("|")]

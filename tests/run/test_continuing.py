@@ -11,6 +11,7 @@ import pytest
 
 from jaxresp.classifier import Classifier
 from jaxresp.errors import JaxrespError
+from jaxresp.frontend import InvalidFrontend
 from jaxresp.run import WorkdirInUse, WorkdirMismatch, load_results, run
 
 from .conftest import CONFIG, NAMES, ONE_MODEL, TWO_TRIALS, assert_nothing_half_written, runs_in_mlflow
@@ -170,3 +171,9 @@ def test_what_a_killed_run_left_half_written_is_cleared_away(corpus, new_work):
     theirs.touch()
     run(corpus, work, ONE_MODEL)
     assert_nothing_half_written(work, theirs)
+
+
+def test_a_run_says_at_once_which_band_there_is_none_of():
+    with pytest.raises(InvalidFrontend, match=r"no band 'comon'.*Did you mean 'common'"):
+        replace(CONFIG, band="comon")
+    assert [frontend.band_hz for frontend in replace(CONFIG, band="common").frontends()] == [(50.0, 1800.0)]
