@@ -44,4 +44,4 @@ def log_mel_db(
 def time_ticks_s(duration_s: float) -> list[float]:
     """Four to eight round moments."""
     step = next(s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300) if duration_s / s <= 7 or s == 300)
-    return [round(i * step, 3) for i in range(math.floor(duration_s / step) + 1)]
+    return [float(round(i * step, 3)) for i in range(math.floor(duration_s / step) + 1)]

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, Shaped
 
-from jaxresp.explore.statistics import KINDS, NOT_GIVEN, Classes, ClassCount, Crossed, Levels, Missing, Patients
+from jaxresp.explore.statistics import KINDS, NOT_GIVEN, ClassCount, Classes, Crossed, Levels, Missing, Patients
 from jaxresp.explore.style import class_colours, kind_colour, light
 from jaxresp.explore.without_listening import Question
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 WIDTH = 440.0
@@ -138,9 +139,9 @@ def loudness(levels: Levels, classes: Classes) -> Figure:
 
 def recordings_per_patient(patients: Patients, classes: Classes) -> Figure:
     """How many recordings each patient has, by class."""
-    figure, axes = _strips(patients.recordings.astype(np.float32), patients.class_index, classes.names)
+    figure, axes = _strips(patients.recordings.astype(np.float32), patients.class_index, classes.names, size=26.0)
     axes.set_xlim(0, float(patients.recordings.max()) * 1.06 + 0.5)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    _whole_ticks(axes.xaxis, 8)
     axes.set_xlabel("recordings of a patient")
     return figure
 
@@ -177,24 +178,24 @@ def annotation_bars(labels: Sequence[tuple[str, int, int]]) -> Figure:
 
 
 def annotation_shares(table: Crossed) -> Figure:
-    """What is heard in the annotated intervals of each class."""
+    """What is heard in the annotated intervals of each row, a class or a chest location."""
     figure, axes = _rows(list(table.rows))
     fills = [(light(kind_colour(k)), 1.0) for k in range(len(KINDS))]
     _stack(axes, table.counts, fills, [light("on-accent")] * len(KINDS))
     _legend(axes, [_patch(KINDS[k], *fills[k]) for k in range(len(KINDS)) if table.counts[:, k].any()])
-    axes.set_xlabel("share of the class's intervals; numbers are intervals")
+    axes.set_xlabel("share of the row's intervals; numbers are intervals")
     return figure
 
 
 def interval_lengths(seconds: Float32[np.ndarray, " intervals"], kind: Int64[np.ndarray, " intervals"]) -> Figure:
     """How long the annotated intervals are, by what is heard in them."""
-    figure, axes = _canvas(190)
+    figure, axes = _canvas(190.0)
     top = float(np.percentile(seconds, 99.5))
     edges = np.linspace(0, max(top, 0.1), 31)
     shown = [k for k in range(len(KINDS)) if np.any(kind == k)]
     axes.hist(
         [np.minimum(seconds[kind == k], edges[-1]) for k in shown],
-        edges,
+        edges.tolist(),
         stacked=True,
         color=[light(kind_colour(k)) for k in shown],
     )
@@ -217,9 +218,7 @@ def clues(question: Question) -> Figure:
     ):
         at = [getattr(clue, value) for clue in question.clues]
         around = [getattr(clue, f"{value}_interval") for clue in question.clues]
-        axes.hlines(
-            range(n), [i.low for i in around], [i.high for i in around], color=light("accent"), lw=5, alpha=0.3
-        )
+        axes.hlines(range(n), [i.low for i in around], [i.high for i in around], color=light("accent"), lw=5, alpha=0.3)
         axes.plot(at, range(n), "o", color=light("accent"), markersize=6.5)
         axes.axvline(chance, color=light("muted"), linewidth=1, linestyle=(0, (4, 3)))
         axes.set_xlim(min(0.3, *(i.low - 0.03 for i in around)), 1.02)
@@ -255,6 +254,7 @@ def _strips(
     row: Int64[np.ndarray, " n"],
     names: Sequence[str],
     ringed: Bool[np.ndarray, " n"] | None = None,
+    size: float = 15.0,
 ) -> tuple[Figure, Axes]:
     """A dot for every value, in the row of its class."""
     colours = class_colours(names)
@@ -264,19 +264,19 @@ def _strips(
     known = np.isfinite(values)
     for i, name in enumerate(names):
         here = known & (row == i)
-        axes.scatter(values[here], height[here], 15, color=light(colours[name]), alpha=0.65, linewidths=0)
+        axes.scatter(values[here], height[here], size, color=light(colours[name]), alpha=0.65, linewidths=0)
     if ringed is not None and ringed.any():
         axes.scatter(values[ringed], height[ringed], 42, facecolors="none", edgecolors=light("ink"), linewidths=1)
     return figure, axes
 
 
 def _histogram(values: Float32[np.ndarray, " n"], xlabel: str, ylabel: str) -> Figure:
-    figure, axes = _canvas(190)
+    figure, axes = _canvas(190.0)
     low, high = float(values.min()), float(values.max())
     edges = np.linspace(low, high, 31) if high - low > 0.5 else np.linspace(low - 0.5, high + 0.5, 22)
-    axes.hist(values, edges, color=light("accent"), rwidth=0.9)
+    axes.hist(values, edges.tolist(), color=light("accent"), rwidth=0.9)
     axes.grid(axis="y")
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    _whole_ticks(axes.yaxis, 6)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     return figure
 
@@ -293,7 +293,7 @@ def _stack(
     for k, (colour, alpha) in enumerate(fills):
         width = 100 * counts[:, k] / total
         axes.barh(range(len(counts)), width, _BAR, left=left, color=colour, alpha=alpha)
-        for i in np.flatnonzero(width > 7):
+        for i in np.flatnonzero(width > 7).tolist():
             axes.text(
                 left[i] + width[i] / 2, i, str(counts[i, k]), ha="center", va="center", color=inks[k], fontsize=10.5
             )
@@ -309,13 +309,20 @@ def _cell(axes: Axes, i: int, j: int, share: float) -> None:
     axes.add_patch(Rectangle(place, 0.96, 0.92, facecolor=light("accent"), alpha=0.04 + 0.96 * share, linewidth=0))
 
 
-def _label_ends(axes: Axes, values: Sequence[float], labels: Sequence[str], room: float) -> None:
+def _label_ends(axes: Axes, values: Sequence[int | float], labels: Sequence[str], room: float) -> None:
     """The number behind each bar, and room for it."""
     most = max([*values, 1e-9])
     for i, (value, label) in enumerate(zip(values, labels, strict=True)):
         axes.text(value + most * 0.02, i, label, va="center", color=light("ink"), fontsize=11)
     axes.set_xlim(0, most * (1 + room))
-    axes.xaxis.get_major_locator().set_params(nbins=4, integer=True)
+    _whole_ticks(axes.xaxis, 4)
+
+
+def _whole_ticks(axis: Axis, most: int) -> None:
+    """Ticks at whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(most, integer=True))
 
 
 def _legend_height(n: int) -> float:
@@ -359,4 +366,3 @@ def _shortened(name: str) -> str:
 
 def _n(classes: Classes) -> int:
     return len(classes.names)
-

@@ -16,7 +16,7 @@ from jaxresp.explore import sections
 from jaxresp.explore import statistics as stats
 from jaxresp.explore.page import Page, html_of
 from jaxresp.explore.statistics import Classes
-from jaxresp.explore.without_listening import Question, questions
+from jaxresp.explore.without_listening import Question, asked_as, questions, verdict
 from jaxresp.files import whole_directory
 
 PAGE, FIGURES, NOTE = "index.html", "figures", "report.json"
@@ -73,14 +73,13 @@ def explore(corpus: Corpus, config: ExploreConfig | None = None) -> Report:
         sections.without_listening(asked, album),
         sections.equipment(corpus, classes, album),
         sections.recordings(corpus, classes, levels, album),
-        sections.annotations(corpus, classes, album),
-        sections.sounds(
-            corpus, classes, album, per_class=per_class, with_sound=config.with_sound, seed=config.seed
-        ),
+        sections.annotated(corpus, classes, album),
+        sections.sounds(corpus, classes, album, per_class=per_class, with_sound=config.with_sound, seed=config.seed),
     ]
     page = Page(
         title=" + ".join(_PUBLISHED_AS.get(name, name) for name in corpus.name.split("+")),
-        subtitle=f"Version {corpus.version}, at {corpus.rate_hz / 1000:g} kHz. Counted and drawn from the prepared dataset.",
+        subtitle=f"Version {corpus.version}, at {corpus.rate_hz / 1000:g} kHz. "
+        "Counted and drawn from the prepared dataset.",
         badges=tuple(word for word, true in (("partial", corpus.partial), ("made up", corpus.made_up)) if true),
         notices=_notices(corpus, config),
         numbers=_numbers(corpus, classes),
@@ -121,7 +120,7 @@ def write_report(corpus: Corpus, folder: Path, config: ExploreConfig | None = No
             _refuse_foreign(folder)  # put there while the figures were drawn
     except OSError as error:
         raise ExploreError(
-            f"{folder} cannot be written ({error.strerror or error}); free some space, or name another folder with --out"
+            f"{folder} cannot be written ({error.strerror or error}); free some space, or name another with --out"
         ) from error
     return folder / PAGE
 
@@ -133,26 +132,29 @@ def _refuse_foreign(folder: Path) -> None:
     if not folder.is_dir():
         raise ExploreError(f"{folder} is a file; name a folder with --out")
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    foreign = there - set(_written_before(folder)) - {NOTE}
-    if (there and not (folder / NOTE).is_file()) or foreign:
-        some = ", ".join(sorted(foreign or there)[:3])
+    foreign = sorted(there - _written_before(folder))
+    if foreign:
         raise ExploreError(
-            f"{folder} holds what `{_WRITTEN_BY}` did not write ({some}); name another folder with --out, or empty it"
+            f"{folder} holds what `{_WRITTEN_BY}` did not write ({', '.join(foreign[:3])}); name another folder with "
+            "--out, or empty it"
         )
 
 
-def _written_before(folder: Path) -> list[str]:
+def _written_before(folder: Path) -> set[str]:
+    """The files of an earlier report, by its note; none where the note is missing or not ours."""
     try:
         note = json.loads((folder / NOTE).read_text())
-        return [str(name) for name in note["files"]] if note["written_by"] == _WRITTEN_BY else []
+        return {NOTE, *map(str, note["files"])} if note["written_by"] == _WRITTEN_BY else set()
     except (OSError, ValueError, KeyError, TypeError):
-        return []  # no note of ours: then everything in the folder is foreign
+        return set()
 
 
 def _notices(corpus: Corpus, config: ExploreConfig) -> tuple[str, ...]:
     notices = []
     if corpus.made_up:
-        notices.append("Made up: jaxresp wrote these recordings. No patient was recorded; nothing here is about patients.")
+        notices.append(
+            "Made up: jaxresp wrote these recordings. No patient was recorded; nothing here is about patients."
+        )
     if corpus.partial:
         notices.append("Partial: this is less than was published. Its numbers are not those of the whole corpus.")
     if config.with_sound and not corpus.made_up:
@@ -195,12 +197,15 @@ def _brief(corpus: Corpus, classes: Classes, asked: tuple[Question, ...]) -> lis
     medians = {}
     for i, name in enumerate(classes.known):
         age = patients.age_years[(patients.class_index == i) & np.isfinite(patients.age_years)]
-        if age.size:
+        if age.size >= _FEW_PATIENTS:
             medians[name] = float(np.median(age))
     if len(medians) > 1:
         young, old = min(medians, key=medians.__getitem__), max(medians, key=medians.__getitem__)
-        said.append(f"The median age goes from {medians[young]:.3g} years ({young}) to {medians[old]:.3g} ({old}).")
-    said += [f"{sections.asked_as(question)}? {sections.verdict(question)}" for question in asked if question.clues]
+        said.append(
+            f"The median age goes from {medians[young]:.3g} years ({young}) to {medians[old]:.3g} ({old}), of classes "
+            f"with at least {_FEW_PATIENTS} patients of known age."
+        )
+    said += [f"{asked_as(question)}? {verdict(question)}" for question in asked if question.clues]
     rates = sorted(set(corpus.native_rate_hz.tolist()))
     if len(rates) > 1:
         said.append(

@@ -2,51 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from jaxresp.corpus import Corpus
 from jaxresp.explore import figures, sound_figures
 from jaxresp.explore import statistics as stats
+from jaxresp.explore.album import Album, crossed_table, spread_table
 from jaxresp.explore.page import Plate, Section, Table
 from jaxresp.explore.statistics import KINDS, NOT_GIVEN, Classes, Crossed
-from jaxresp.explore.style import drawing, kind_colour, png_of, svg_of
-from jaxresp.explore.without_listening import N_FOLDS, Clue, Question
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-@dataclass
-class Album:
-    """Where plates are made: it keeps the PNG of every figure.
-
-    Attributes:
-        pngs: name → PNG.
-    """
-
-    pngs: dict[str, bytes] = field(default_factory=dict)
-
-    def plate(
-        self,
-        name: str,
-        title: str,
-        draw: Callable[[], Figure],
-        *,
-        caption: str,
-        alt: str = "",
-        table: Table | None = None,
-        wide: bool = False,
-        sound: bytes | None = None,
-    ) -> Plate:
-        """Draw a figure once, for the page and as a PNG."""
-        with drawing():
-            figure = draw()
-        self.pngs[name] = png_of(figure)
-        return Plate(name, title, caption, svg_of(figure, name, alt or f"{title}. {caption}"), table, wide, sound)
+from jaxresp.explore.style import kind_colour
+from jaxresp.explore.without_listening import N_FOLDS, Clue, Question, asked_as, verdict
 
 
 def diagnoses(corpus: Corpus, classes: Classes, album: Album) -> Section:
@@ -54,7 +19,7 @@ def diagnoses(corpus: Corpus, classes: Classes, album: Album) -> Section:
     counts = stats.class_counts(corpus, classes)
     n_patients = len(set(corpus.patient.tolist()))
     table = Table(
-        (classes.what, "patients", "recordings", "minutes", "recordings per patient"),
+        (classes.what, "patients", "recordings", "minutes", "per patient"),
         tuple(
             (c.name, str(c.patients), str(c.recordings), f"{c.seconds / 60:.1f}", f"{c.recordings / c.patients:.1f}")
             for c in counts
@@ -103,8 +68,8 @@ def people(corpus: Corpus, classes: Classes, album: Album) -> Section:
                 "ages",
                 f"Age of the patients by {classes.what}",
                 lambda: figures.ages(patients, classes),
-                caption=f"One dot for each of the {known} patients whose age is known. Classes whose dots do not overlap "
-                "can be told apart by age alone.",
+                caption=f"One dot for each of the {known} patients whose age is known. Classes whose dots do not "
+                "overlap can be told apart by age alone.",
                 table=Table((classes.what, "ages known", "youngest", "median", "oldest"), tuple(rows)),
             )
         )
@@ -120,8 +85,8 @@ def people(corpus: Corpus, classes: Classes, album: Album) -> Section:
                 "sexes",
                 f"Sex of the patients by {classes.what}",
                 lambda: figures.sexes(patients, classes),
-                caption=f"{int(np.sum(patients.sex == 'F'))} female and {int(np.sum(patients.sex == 'M'))} male patients; "
-                "of the small classes the shares mean little.",
+                caption=f"{int(np.sum(patients.sex == 'F'))} female and {int(np.sum(patients.sex == 'M'))} male "
+                "patients; of the small classes the shares mean little.",
                 table=Table((classes.what, "female", "male", NOT_GIVEN), tuple(rows)),
             )
         )
@@ -132,8 +97,9 @@ def people(corpus: Corpus, classes: Classes, album: Album) -> Section:
             "recordings-per-patient",
             f"Recordings per patient by {classes.what}",
             lambda: figures.recordings_per_patient(patients, classes),
-            caption=f"From {patients.recordings.min()} to {patients.recordings.max()}, half of the patients have at most "
-            f"{np.median(patients.recordings):g}. Who was recorded often counts often, unless patients are weighed.",
+            caption=f"From {patients.recordings.min()} to {patients.recordings.max()}, half of the patients have "
+            f"at most {np.median(patients.recordings):g}. Whoever was recorded "
+            "often counts often, unless patients are weighed.",
         )
     )
     variables = stats.missing_variables(corpus)
@@ -186,7 +152,7 @@ def recordings(corpus: Corpus, classes: Classes, levels: stats.Levels, album: Al
                 lambda: figures.rates(by_rate),
                 caption="As published, before resampling. A rate that only some classes were recorded at betrays them: "
                 "a spectrogram up to half of the highest rate would show an empty band.",
-                table=_crossed_table(classes.what, by_rate, lambda rate: f"{int(rate):,} Hz".replace(",", " ")),
+                table=crossed_table(classes.what, by_rate, lambda rate: f"{int(rate):,} Hz".replace(",", " ")),
             )
         )
     if np.any(np.isfinite(corpus.bandwidth_hz) & (corpus.bandwidth_hz > 0)):
@@ -197,7 +163,7 @@ def recordings(corpus: Corpus, classes: Classes, levels: stats.Levels, album: Al
                 lambda: figures.bandwidths(corpus.bandwidth_hz, classes),
                 caption="The highest frequency with sound in each published file. Lung sounds carry little above "
                 "2 kHz; what reaches higher is mostly the stethoscope, the room and the file.",
-                table=_spread_table(classes, corpus.bandwidth_hz, "Hz", 0),
+                table=spread_table(classes, corpus.bandwidth_hz, "Hz", 0),
             )
         )
     plates.append(
@@ -207,7 +173,7 @@ def recordings(corpus: Corpus, classes: Classes, levels: stats.Levels, album: Al
             lambda: figures.loudness(levels, classes),
             caption=f"{_clipping(clipped, len(corpus))} Levels are those of the files: gains differ between "
             "stethoscopes, so a level says nothing about a lung.",
-            table=_spread_table(classes, levels.rms_dbfs, "dB", 1),
+            table=spread_table(classes, levels.rms_dbfs, "dB", 1),
         )
     )
     lead = "What the files are like: how long, how wide, how loud. None of this should tell a diagnosis."
@@ -241,8 +207,9 @@ def equipment(corpus: Corpus, classes: Classes, album: Album) -> Section | None:
                 name,
                 f"{title} by {classes.what}",
                 lambda table=table: figures.heat_map(table),  # type: ignore[misc]
-                caption=f"Recordings; the darker, the larger the share of the row.{more} {_sole_column(table)}".strip(),
-                table=_crossed_table(classes.what, table, str),
+                caption="Numbers are recordings; the stronger the colour, the larger their share of the row."
+                f"{more}{_sole_column(table)}",
+                table=crossed_table(classes.what, table, str),
             )
         )
     if not plates:
@@ -251,7 +218,7 @@ def equipment(corpus: Corpus, classes: Classes, album: Album) -> Section | None:
     return Section("equipment", "Places and equipment", lead, tuple(plates))
 
 
-def annotations(corpus: Corpus, classes: Classes, album: Album) -> Section | None:
+def annotated(corpus: Corpus, classes: Classes, album: Album) -> Section | None:
     """What is annotated; None where nothing is."""
     if not len(corpus.annotations):
         return None
@@ -259,9 +226,9 @@ def annotations(corpus: Corpus, classes: Classes, album: Album) -> Section | Non
     lengths = corpus.annotations.end_s - corpus.annotations.start_s
     total = len(corpus.annotations)
     crackles, wheezes = int(corpus.annotations.crackle.sum()), int(corpus.annotations.wheeze.sum())
-    plates = (
+    plates = [
         album.plate(
-            "annotations",
+            "annotation-labels",
             "Intervals by label",
             lambda: figures.annotation_bars(labels),
             caption=f"{total} annotated intervals; crackles are heard in {crackles}, wheezes in {wheezes}.",
@@ -271,8 +238,8 @@ def annotations(corpus: Corpus, classes: Classes, album: Album) -> Section | Non
             "annotations-by-class",
             f"What is heard, by {classes.what}",
             lambda: figures.annotation_shares(by_class),
-            caption="If adventitious sounds made the diagnosis, these rows would differ as much as the ages do.",
-            table=_crossed_table(classes.what, by_class, str),
+            caption="Rows that look alike cannot be told apart by how often crackles and wheezes were heard.",
+            table=crossed_table(classes.what, by_class, str),
         ),
         album.plate(
             "interval-lengths",
@@ -281,20 +248,20 @@ def annotations(corpus: Corpus, classes: Classes, album: Album) -> Section | Non
             caption=f"Median {np.median(lengths):.2f} s; the shortest lasts {lengths.min():.2f} s, the longest "
             f"{lengths.max():.2f} s (the last bar holds all that are longer than the axis).",
         ),
-    )
+    ]
     by_location = stats.annotations_by(corpus, corpus.location)
     if by_location is not None:
-        plates += (
+        plates.append(
             album.plate(
                 "annotations-by-location",
                 "What is heard, by chest location",
                 lambda: figures.annotation_shares(by_location),
                 caption=f"Where on the chest crackles and wheezes were marked.{_location_key(corpus)}",
-                table=_crossed_table("chest location", by_location, str),
-            ),
+                table=crossed_table("chest location", by_location, str),
+            )
         )
     lead = "What listeners marked: cycles or events with a beginning and an end, and what is heard in them."
-    return Section("annotations", "Annotations", lead, plates)
+    return Section("annotations", "Annotations", lead, tuple(plates))
 
 
 def sounds(corpus: Corpus, classes: Classes, album: Album, *, per_class: int, with_sound: bool, seed: int) -> Section:
@@ -304,7 +271,7 @@ def sounds(corpus: Corpus, classes: Classes, album: Album, *, per_class: int, wi
         name = classes.names[classes.of_recording[row]]
         whole = float(corpus.offsets[row + 1] - corpus.offsets[row]) / corpus.rate_hz
         shown = sound_figures.shown_s(corpus, row)
-        facts = [f"first {shown:g} s of {whole:.1f} s" if shown < whole else f"{whole:.1f} s"]
+        facts = [f"The first {shown:g} s of {whole:.1f} s" if shown < whole else f"All {whole:.1f} s"]
         if corpus.location[row]:
             facts.append(f"chest location {corpus.location[row]}")
         if corpus.stethoscope[row]:
@@ -324,9 +291,9 @@ def sounds(corpus: Corpus, classes: Classes, album: Album, *, per_class: int, wi
             )
         )
     lead = (
-        "Recordings drawn at random from each class. Above: what was annotated (C crackle, W wheeze, – neither). Middle: "
-        "the waveform, as tall as it can be. Below: power in mel bands, brighter is louder, over 65 dB. Crackles are "
-        "upright strokes, wheezes level lines."
+        "Recordings drawn at random from each class. Above: what was annotated (C crackle, W wheeze, – neither). "
+        "Middle: the waveform, as tall as it can be. Below: power in mel bands, brighter is louder, over 65 dB. "
+        "Crackles are upright strokes, wheezes level lines."
     )
     legend = _kind_legend(stats.annotations_by_class(corpus, classes)) if len(corpus.annotations) else ()
     return Section("sounds", "Sounds", lead, tuple(plates), legend=legend)
@@ -334,14 +301,17 @@ def sounds(corpus: Corpus, classes: Classes, album: Album, *, per_class: int, wi
 
 def without_listening(asked: tuple[Question, ...], album: Album) -> Section:
     """What the metadata gives away."""
-    plates, remarks = [], []
+    plates: list[Plate] = []
+    remarks = []
     for question in asked:
         name = asked_as(question)
         if question.why_not:
             remarks.append(f"{name}: what the metadata gives away cannot be measured here: {question.why_not}.")
             continue
         if not question.clues:
-            remarks.append(f"{name}: no column of the metadata differs between recordings, so none gives anything away.")
+            remarks.append(
+                f"{name}: no column of the metadata differs between recordings, so none gives anything away."
+            )
             continue
         left_out = f" {question.left_out} recordings of other classes are left out." if question.left_out else ""
         plates.append(
@@ -349,8 +319,8 @@ def without_listening(asked: tuple[Question, ...], album: Album) -> Section:
                 f"without-listening-{len(plates) + 1}",
                 f"{name}, without listening",
                 lambda question=question: figures.clues(question),  # type: ignore[misc]
-                caption=f"{verdict(question)} {question.n_recordings} recordings of {question.n_patients} patients, each "
-                f"answered from the {N_FOLDS - 1} of {N_FOLDS} folds that do not hold its patient; bars are 95 % "
+                caption=f"{verdict(question)} {question.n_recordings} recordings of {question.n_patients} patients, "
+                f"each answered from the {N_FOLDS - 1} of {N_FOLDS} folds that do not hold its patient; bars are 95 % "
                 f"intervals over patients; the dashed line is a guess.{left_out}",
                 table=Table(
                     ("known alone", "balanced accuracy", "95 %", "AUROC", "95 %"),
@@ -359,36 +329,10 @@ def without_listening(asked: tuple[Question, ...], album: Album) -> Section:
             )
         )
     lead = (
-        "How far one column of the metadata gets by itself, with no sound at all. A network that does not beat these may "
-        "have learned the ward, the stethoscope or the patient's age rather than the lungs."
+        "How far one column of the metadata gets by itself, with no sound at all. A network that does not beat these "
+        "may have learned the ward, the stethoscope or the patient's age rather than the lungs."
     )
     return Section("without-listening", "Without listening", lead, tuple(plates), tuple(remarks))
-
-
-def verdict(question: Question) -> str:
-    """The sentence to take away from a question's chart."""
-    best, chance = question.clues[0], 1 / len(question.classes)
-    around = best.balanced_accuracy_interval
-    reached = (
-        f"a balanced accuracy of {best.balanced_accuracy:.2f} (95 % {around.low:.2f}–{around.high:.2f}) "
-        f"and an AUROC of {best.macro_roc_auc:.2f}"
-    )
-    if around.low <= chance:
-        return (
-            f"Told only the {best.name}, which tells most, one reaches {reached}; that interval holds the {chance:.2f} "
-            "of a guess, so no shortcut was found."
-        )
-    return (
-        f"Told only the {best.name}, and hearing nothing, one reaches {reached}: a score on this corpus must beat that, "
-        f"not the {chance:.2f} of a guess."
-    )
-
-
-def asked_as(question: Question) -> str:
-    """A question in words."""
-    if not 2 <= len(question.classes) <= 3:
-        return question.name.capitalize()
-    return f"{', '.join(question.classes[:-1])} or {question.classes[-1]}".capitalize()
 
 
 def _clue_row(clue: Clue) -> tuple[str, ...]:
@@ -412,25 +356,9 @@ def _clipping(clipped: int, n: int) -> str:
     if not clipped:
         return "None of the recordings seems clipped."
     return (
-        f"{clipped} of {n} recordings seem clipped (ringed): more than one sample in ten thousand lies within 1 % of "
+        f"{clipped} of {n} recordings seem clipped (ringed): more than three samples in ten thousand lie within 1 % of "
         "full scale."
     )
-
-
-def _crossed_table(rows_are: str, table: Crossed, name: Callable[[str], str]) -> Table:
-    rows = (
-        (row, *map(str, counts), str(sum(counts))) for row, counts in zip(table.rows, table.counts.tolist(), strict=True)
-    )
-    return Table((rows_are, *(name(column) for column in table.columns), "all"), tuple(rows))
-
-
-def _spread_table(classes: Classes, values: np.ndarray, unit: str, digits: int) -> Table:
-    rows = []
-    for i, name in enumerate(classes.names):
-        here = values[(classes.of_recording == i) & np.isfinite(values)]
-        spread = np.percentile(here, [0, 50, 100]) if here.size else []
-        rows.append((name, str(here.size), *(f"{v:.{digits}f}" for v in spread), *(["–"] * (3 - len(spread)))))
-    return Table((classes.what, "recordings", f"lowest, {unit}", f"median, {unit}", f"highest, {unit}"), tuple(rows))
 
 
 def _sole_column(table: Crossed) -> str:
@@ -442,7 +370,7 @@ def _sole_column(table: Crossed) -> str:
     ]
     if not sole or len(table.columns) < 2:
         return ""
-    return f"All recordings in one column: {', '.join(sole)}."
+    return f" All recordings in one column: {', '.join(sole)}."
 
 
 def _kind_legend(by_class: Crossed) -> tuple[tuple[str, str], ...]:

@@ -32,7 +32,7 @@ _COLUMNS = 620
 _LOW_HZ, _HIGH_HZ = 50.0, 4000.0
 _MELS_PER_BAND = 0.36  # narrower bands would hold no line of the spectrum
 _RANGE_DB = 65.0  # from the loudest shown value down to black
-_TICKS_HZ = (100, 500, 1000, 2000, 4000)
+_TICKS_HZ = (100.0, 500.0, 1000.0, 2000.0, 4000.0)
 _TAGS = {"neither": "–", "crackle": "C", "wheeze": "W", "both": "C+W"}
 
 
@@ -116,6 +116,6 @@ def _draw_spectrogram(axes: Axes, waveform: Float32[np.ndarray, " time"], rate_h
         db, cmap="magma", vmin=top - _RANGE_DB, vmax=top, origin="lower", aspect="auto", extent=(0, seconds, low, high)
     )
     ticks = [hz for hz in _TICKS_HZ if hz <= high_hz]
-    axes.set_yticks([float(hz_to_mel(hz, "slaney")) for hz in ticks], [str(hz) for hz in ticks])
+    axes.set_yticks([float(hz_to_mel(hz, "slaney")) for hz in ticks], [f"{hz:.0f}" for hz in ticks])
     axes.set_ylabel("Hz")
     axes.spines[:].set_visible(False)

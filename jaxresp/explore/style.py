@@ -40,18 +40,18 @@ COLOURS: Mapping[str, Colour] = MappingProxyType(
         # sand and cyan a little darker to stand on white, all lighter on a dark screen.
         "class-0": Colour("#332288", "#8c7ff5"),
         "class-1": Colour("#117733", "#41b06b"),
-        "class-2": Colour("#6fb7dd", "#a5dcf7"),
+        "class-2": Colour("#78c0e8", "#a5dcf7"),
         "class-3": Colour("#cdb95a", "#e8d98a"),
         "class-4": Colour("#cc6677", "#ef8d9c"),
         "class-5": Colour("#44aa99", "#58d0bd"),
         "class-6": Colour("#aa4499", "#d27fc6"),
         "class-7": Colour("#882255", "#c2487f"),
         "class-8": Colour("#999933", "#b9b94a"),
-        "class-none": Colour("#9aa7af", "#6f818c"),
+        "class-none": Colour("#bcc6cc", "#53626b"),
         "kind-neither": Colour("#8e9ca5", "#83949f"),
         "kind-crackle": Colour("#d55e00", "#f5893a"),
         "kind-wheeze": Colour("#0072b2", "#55b1ee"),
-        "kind-both": Colour("#7b3fa0", "#c08ae6"),
+        "kind-both": Colour("#5c1a4a", "#f7cdee"),
     }
 )
 """Every colour that a figure may use, by the name of its CSS variable."""
@@ -190,7 +190,7 @@ def _fit_into_page(tag: str, name: str, linked: set[str]) -> str:
         tag = re.sub(r"(\.\d\d)\d+", r"\1", tag)
     tag = re.sub(r"#[0-9a-f]{6}\b", lambda found: _variable(found[0]), tag)
     tag = re.sub(r"font: (?:(\d+) )?([\d.]+)px [^;\"]*", _own_type, tag)
-    tag = re.sub(r' id="([\w-]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in linked else "", tag)
+    tag = re.sub(r' id="([^"]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in linked else "", tag)
     return re.sub(r'(url\(#|xlink:href="#)([\w-]+)', rf"\g<1>{name}-\g<2>", tag).replace("xlink:href", "href")
 
 

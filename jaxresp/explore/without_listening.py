@@ -58,7 +58,7 @@ def clue_columns(corpus: Corpus) -> dict[str, Shaped[np.ndarray, " recordings"]]
     """What is known of a recording before it is heard; columns that say the same of all are left out."""
     disputed = np.where(corpus.stethoscope_disputed != "", corpus.stethoscope_disputed, corpus.stethoscope)
     columns = shortcut_columns(corpus) | {
-        "stethoscope, as disputed": disputed if np.any(disputed != corpus.stethoscope) else np.full(len(corpus), ""),
+        "other stethoscope tag": disputed if np.any(disputed != corpus.stethoscope) else np.full(len(corpus), ""),
         "bits per sample": corpus.bits.astype(np.str_),
         "duration": durations_s(corpus),
     }
@@ -67,15 +67,39 @@ def clue_columns(corpus: Corpus) -> dict[str, Shaped[np.ndarray, " recordings"]]
 
 def questions(corpus: Corpus, classes: Classes, *, seed: int = 0) -> tuple[Question, ...]:
     """The binary and the three-class task; of a corpus without diagnoses, its own labels of recordings."""
+    if len(classes.known) < 2:
+        only = f"one class only ({classes.known[0]})" if classes.known else "no class"
+        return (Question(classes.what, classes.known, 0, 0, len(corpus), why_not=f"the corpus has {only}"),)
     if classes.what == "diagnosis":
         return tuple(_ask(task, corpus, corpus.diagnosis, seed) for task in (BINARY, MULTICLASS))
-    if len(classes.known) < 2:
-        only = classes.known[0] if classes.known else "none at all"
-        return (
-            Question(classes.what, classes.known, 0, 0, len(corpus), why_not=f"the corpus has one class only ({only})"),
-        )
     task = Task(classes.what, "recording", classes.known, {name: name for name in classes.known})
     return (_ask(task, corpus, corpus.sound_label, seed),)
+
+
+def verdict(question: Question) -> str:
+    """The sentence to take away from a question's chart."""
+    best, chance = question.clues[0], 1 / len(question.classes)
+    around = best.balanced_accuracy_interval
+    reached = (
+        f"a balanced accuracy of {best.balanced_accuracy:.2f} (95 % {around.low:.2f}–{around.high:.2f}) "
+        f"and an AUROC of {best.macro_roc_auc:.2f}"
+    )
+    if around.low <= chance:
+        return (
+            f"Told only the {best.name}, which tells most, one reaches {reached}; that interval holds the {chance:.2f} "
+            "of a guess, so no shortcut was found."
+        )
+    return (
+        f"Told only the {best.name}, and hearing nothing, one reaches {reached}: a score on this corpus must beat "
+        f"that, not the {chance:.2f} of a guess."
+    )
+
+
+def asked_as(question: Question) -> str:
+    """A question in words."""
+    if not 2 <= len(question.classes) <= 3:
+        return question.name.capitalize()
+    return f"{', '.join(question.classes[:-1])} or {question.classes[-1]}".capitalize()
 
 
 def _ask(task: Task, corpus: Corpus, published: Shaped[np.ndarray, " recordings"], seed: int) -> Question:
