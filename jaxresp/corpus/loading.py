@@ -53,7 +53,7 @@ def load(prepared_dir: Path) -> Corpus:
         offsets=np.array(ends, np.int64),
         annotations=annotations,
         annotation_offsets=offsets,
-        corpus=np.full(len(rows), metadata["name"]),
+        corpus=np.full(len(rows), metadata["name"], np.dtype(np.str_)),
         **{key: np.array([text(row[key]) for row in rows], np.str_) for key in TEXTS},
         **{key: np.array([row[key] for row in rows], np.float32) for key in FLOATS},
         **{key: np.array([row[key] for row in rows], np.int32) for key in INTEGERS if key != "rate_hz"},

@@ -7,7 +7,7 @@ inch; a chart is `WIDTH` wide, so that two stand side by side on a desk and one 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, Shaped
@@ -25,18 +25,18 @@ WIDTH = 440.0
 _ROW = 26.0  # height of a bar and the space around it
 _FRAME = 58.0  # height of what is above and below the bars
 _BAR = 0.62
+_ROUND_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
 _SEXES = (("F", "female"), ("M", "male"), ("", NOT_GIVEN))
 
 
-def class_bars(counts: Sequence[ClassCount], of: str) -> Figure:
-    """A bar for each class: its patients or its recordings (`of`), with the number and the share of all."""
+def class_bars(counts: Sequence[ClassCount], of: str, total: int) -> Figure:
+    """A bar for each class: its patients or its recordings (`of`), with the number and its share of the total."""
     names = [each.name for each in counts]
     values = [getattr(each, of) for each in counts]
     colours = class_colours(names)
     figure, axes = _rows(names)
     axes.barh(range(len(names)), values, _BAR, color=[light(colours[name]) for name in names])
-    total = sum(values)
-    _label_ends(axes, values, [f"{n}  ({100 * n / total:.0f} %)" if total else f"{n}" for n in values], room=0.34)
+    _label_ends(axes, values, [f"{n}  ({100 * n / total:.0f} %)" for n in values], room=0.34)
     axes.set_xlabel(of)
     return figure
 
@@ -103,7 +103,7 @@ def rates(rates_by_class: Crossed) -> Figure:
     """Recordings at each native sampling rate, by class."""
     colours = class_colours(rates_by_class.rows)
     names = [f"{float(rate) / 1000:g} kHz" for rate in rates_by_class.columns]
-    figure, axes = _rows(names, extra=_legend_height(len(rates_by_class.rows)))
+    figure, axes = _rows(names, extra=_legend_height(rates_by_class.rows))
     left = np.zeros(len(names))
     for name, counts in zip(rates_by_class.rows, rates_by_class.counts, strict=True):
         axes.barh(range(len(names)), counts, _BAR, left=left, color=light(colours[name]))
@@ -120,7 +120,11 @@ def bandwidths(bandwidth_hz: Float32[np.ndarray, " recordings"], classes: Classe
     axes.set_xscale("log")
     known = bandwidth_hz[np.isfinite(bandwidth_hz) & (bandwidth_hz > 0)]
     low, high = float(known.min()) * 0.85, float(known.max()) * 1.2
-    ticks = [hz for hz in (50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000) if low <= hz <= high]
+    ticks = [hz for hz in _ROUND_HZ if low <= hz <= high]
+    if len(ticks) < 3:
+        ticks = [hz for hz in range(100, 20_000, 100) if low <= hz <= high and hz % 200 == 0][
+            :: max(1, int(high - low) // 1000)
+        ]
     axes.set_xlim(low, high)
     axes.set_xticks(ticks, [f"{hz / 1000:g}k" if hz >= 1000 else f"{hz}" for hz in ticks])
     axes.minorticks_off()
@@ -131,6 +135,7 @@ def bandwidths(bandwidth_hz: Float32[np.ndarray, " recordings"], classes: Classe
 def loudness(levels: Levels, classes: Classes) -> Figure:
     """The level of every recording, by class; those that seem clipped are ringed."""
     figure, axes = _strips(levels.rms_dbfs, classes.of_recording, classes.names, levels.clipped)
+    _whole_ticks(axes.xaxis, 7)
     axes.set_xlabel("level (RMS), dB re full scale")
     if levels.clipped.any():
         _legend(axes, [_marker("seems clipped", "none", light("ink"))])
@@ -325,16 +330,21 @@ def _whole_ticks(axis: Axis, most: int) -> None:
     axis.set_major_locator(MaxNLocator(most, integer=True))
 
 
-def _legend_height(n: int) -> float:
-    return 18.0 * -(-n // 3)
+def _legend_columns(names: Sequence[str]) -> int:
+    """As many as stand side by side in a chart."""
+    return max(1, min(4, 52 // (max(map(len, names)) + 5)))
 
 
-def _legend(axes: Axes, handles: Sequence[object]) -> None:
+def _legend_height(names: Sequence[str]) -> float:
+    return 18.0 * -(-len(names) // _legend_columns(names))
+
+
+def _legend(axes: Axes, handles: Sequence[Any]) -> None:
     axes.legend(
         handles=handles,
         loc="lower left",
         bbox_to_anchor=(0, 1.0),
-        ncols=4 if len(handles) == 4 else 3,
+        ncols=_legend_columns([handle.get_label() for handle in handles]),
         borderaxespad=0.2,
         columnspacing=1.2,
         handletextpad=0.5,

@@ -129,11 +129,12 @@ def _section(section: Section) -> str:
         f'<li><span class="swatch" style="background:var(--{colour})"></span>{escape(name)}</li>'
         for name, colour in section.legend
     )
+    plates = f'<div class="plates">{"".join(map(_plate, section.plates))}</div>' if section.plates else ""
     return (
         f'<section id="{section.name}"><h2>{escape(section.title)}</h2><p class="lead">{escape(section.lead)}</p>'
         f"{_table(section.open_table, section.title) if section.open_table else ''}"
         f"{f'<ul class=legend>{legend}</ul>' if legend else ''}"
-        f'<div class="plates">{"".join(map(_plate, section.plates))}</div>{remarks}</section>\n'
+        f"{plates}{remarks}</section>\n"
     )
 
 

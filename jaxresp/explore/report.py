@@ -74,6 +74,7 @@ def explore(corpus: Corpus, config: ExploreConfig | None = None) -> Report:
         sections.equipment(corpus, classes, album),
         sections.recordings(corpus, classes, levels, album),
         sections.annotated(corpus, classes, album),
+        sections.findings(corpus),
         sections.sounds(corpus, classes, album, per_class=per_class, with_sound=config.with_sound, seed=config.seed),
     ]
     page = Page(
@@ -83,7 +84,7 @@ def explore(corpus: Corpus, config: ExploreConfig | None = None) -> Report:
         badges=tuple(word for word, true in (("partial", corpus.partial), ("made up", corpus.made_up)) if true),
         notices=_notices(corpus, config),
         numbers=_numbers(corpus, classes),
-        brief=(*_brief(corpus, classes, asked), *corpus.findings),
+        brief=tuple(_brief(corpus, classes, asked)),
         sections=tuple(chapter for chapter in chapters if chapter is not None),
         colophon=(
             f"Made by jaxresp {jaxresp.__version__} (jaxresp explore, seed {config.seed}) from the dataset with the "
@@ -212,6 +213,9 @@ def _brief(corpus: Corpus, classes: Classes, asked: tuple[Question, ...]) -> lis
             f"Native rates go from {rates[0] / 1000:g} to {rates[-1] / 1000:g} kHz: only sound below "
             f"{rates[0] / 2:g} Hz is in every recording."
         )
+    if corpus.findings:
+        number = f"{len(corpus.findings)} findings are" if len(corpus.findings) > 1 else "One finding is"
+        said.append(f"{number} listed below: what the builder of the dataset could not mend.")
     return said
 
 

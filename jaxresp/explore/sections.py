@@ -28,16 +28,20 @@ def diagnoses(corpus: Corpus, classes: Classes, album: Album) -> Section:
     most = counts[0]
     most_of_patients = max(counts, key=lambda c: c.patients)
     plates = tuple(
-        album.plate(f"classes-by-{of}", title, lambda of=of: figures.class_bars(counts, of), caption=caption)  # type: ignore[misc]
-        for of, title, caption in (
+        album.plate(
+            f"classes-by-{of}", title, lambda of=of, total=total: figures.class_bars(counts, of, total), caption=caption
+        )  # type: ignore[misc]
+        for of, total, title, caption in (
             (
                 "patients",
+                n_patients,
                 f"Patients by {classes.what}",
                 f"{most_of_patients.name} is the largest: {most_of_patients.patients} of {n_patients} patients. "
                 "Folds are dealt by patient, so this is the number that limits what can be tested.",
             ),
             (
                 "recordings",
+                len(corpus),
                 f"Recordings by {classes.what}",
                 f"{most.name}: {most.recordings} of {len(corpus)} recordings. Where this bar chart leans more than the "
                 "one by patient, some patients were recorded far more often than others.",
@@ -69,7 +73,7 @@ def people(corpus: Corpus, classes: Classes, album: Album) -> Section:
                 f"Age of the patients by {classes.what}",
                 lambda: figures.ages(patients, classes),
                 caption=f"One dot for each of the {known} patients whose age is known. Classes whose dots do not "
-                "overlap can be told apart by age alone.",
+                f"overlap can be told apart by age alone.{_placed(classes)}",
                 table=Table((classes.what, "ages known", "youngest", "median", "oldest"), tuple(rows)),
             )
         )
@@ -86,22 +90,25 @@ def people(corpus: Corpus, classes: Classes, album: Album) -> Section:
                 f"Sex of the patients by {classes.what}",
                 lambda: figures.sexes(patients, classes),
                 caption=f"{int(np.sum(patients.sex == 'F'))} female and {int(np.sum(patients.sex == 'M'))} male "
-                "patients; of the small classes the shares mean little.",
+                f"patients; of the small classes the shares mean little.{_placed(classes)}",
                 table=Table((classes.what, "female", "male", NOT_GIVEN), tuple(rows)),
             )
         )
     else:
         remarks.append("No patient's sex is known.")
-    plates.append(
-        album.plate(
-            "recordings-per-patient",
-            f"Recordings per patient by {classes.what}",
-            lambda: figures.recordings_per_patient(patients, classes),
-            caption=f"From {patients.recordings.min()} to {patients.recordings.max()}, half of the patients have "
-            f"at most {np.median(patients.recordings):g}. Whoever was recorded "
-            "often counts often, unless patients are weighed.",
+    if patients.recordings.max() > 1:
+        plates.append(
+            album.plate(
+                "recordings-per-patient",
+                f"Recordings per patient by {classes.what}",
+                lambda: figures.recordings_per_patient(patients, classes),
+                caption=f"From {patients.recordings.min()} to {patients.recordings.max()}, half of the patients have "
+                f"at most {np.median(patients.recordings):g}. Whoever was recorded "
+                "often counts often, unless patients are weighed.",
+            )
         )
-    )
+    else:
+        remarks.append("Every patient has one recording.")
     variables = stats.missing_variables(corpus)
     never = [each.variable for each in variables if each.missing == each.total]
     gaps = [each for each in variables if 0 < each.missing < each.total]
@@ -197,10 +204,13 @@ def equipment(corpus: Corpus, classes: Classes, album: Album) -> Section | None:
         ("splits", "Published split", corpus.official_split, " A class that is missing from a side is never tested."),
         ("corpora", "Dataset", corpus.corpus if len(set(corpus.corpus.tolist())) > 1 else np.full(len(corpus), ""), ""),
     ]
-    plates = []
+    plates, remarks = [], []
     for name, title, column, more in columns:
         table = stats.crossed(classes, column)
         if table is None:
+            continue
+        if len(table.columns) == 1:
+            remarks.append(f"{title}: {table.columns[0]} for all recordings.")
             continue
         plates.append(
             album.plate(
@@ -212,10 +222,10 @@ def equipment(corpus: Corpus, classes: Classes, album: Album) -> Section | None:
                 table=crossed_table(classes.what, table, str),
             )
         )
-    if not plates:
+    if not plates and not remarks:
         return None
     lead = "Where the microphone lay and what it was. Rows that are shaded differently can be told apart by equipment."
-    return Section("equipment", "Places and equipment", lead, tuple(plates))
+    return Section("equipment", "Places and equipment", lead, tuple(plates), tuple(remarks))
 
 
 def annotated(corpus: Corpus, classes: Classes, album: Album) -> Section | None:
@@ -277,7 +287,8 @@ def sounds(corpus: Corpus, classes: Classes, album: Album, *, per_class: int, wi
         if corpus.stethoscope[row]:
             facts.append(str(corpus.stethoscope[row]))
         facts.append(f"native {corpus.native_rate_hz[row] / 1000:g} kHz")
-        facts.append(f"{len(corpus.annotations_of(row))} annotated intervals")
+        if len(corpus.annotations):
+            facts.append(f"{len(corpus.annotations_of(row))} annotated intervals")
         plates.append(
             album.plate(
                 f"sound-{k + 1:02}",
@@ -292,8 +303,8 @@ def sounds(corpus: Corpus, classes: Classes, album: Album, *, per_class: int, wi
         )
     lead = (
         "Recordings drawn at random from each class. Above: what was annotated (C crackle, W wheeze, – neither). "
-        "Middle: the waveform, as tall as it can be. Below: power in mel bands, brighter is louder, over 65 dB. "
-        "Crackles are upright strokes, wheezes level lines."
+        "Middle: the waveform, as tall as it can be. Below: power in mel bands, lifted by 6 dB per octave so that faint "
+        "high sounds show; brighter is louder, over 65 dB. Crackles are upright strokes, wheezes level lines."
     )
     legend = _kind_legend(stats.annotations_by_class(corpus, classes)) if len(corpus.annotations) else ()
     return Section("sounds", "Sounds", lead, tuple(plates), legend=legend)
@@ -350,6 +361,19 @@ def _location_key(corpus: Corpus) -> str:
     if set(corpus.location.tolist()) <= {"", "Tc", "Al", "Ar", "Pl", "Pr", "Ll", "Lr"}:
         return " Tc trachea; A anterior, P posterior, L lateral; l left, r right."
     return ""
+
+
+def _placed(classes: Classes) -> str:
+    """Where a patient's recordings may differ in class."""
+    return "" if classes.what == "diagnosis" else " A patient stands in the class of most of their recordings."
+
+
+def findings(corpus: Corpus) -> Section | None:
+    """What the builder of the dataset found and could not mend; None where it found nothing."""
+    if not corpus.findings:
+        return None
+    lead = "What the builder of the dataset found in the published files and could not mend."
+    return Section("findings", "Findings", lead, remarks=corpus.findings)
 
 
 def _clipping(clipped: int, n: int) -> str:

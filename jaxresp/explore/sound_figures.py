@@ -13,7 +13,7 @@ from jaxtyping import Float32
 
 from jaxresp.corpus import Annotations, Corpus
 from jaxresp.dsp.overview import envelope, log_mel_db, time_ticks_s
-from jaxresp.dsp.spectral import hz_to_mel
+from jaxresp.dsp.spectral import hz_to_mel, mel_to_hz
 from jaxresp.explore.statistics import KINDS, kinds
 from jaxresp.explore.style import kind_colour, light
 
@@ -111,6 +111,8 @@ def _draw_spectrogram(axes: Axes, waveform: Float32[np.ndarray, " time"], rate_h
     low, high = (float(hz_to_mel(hz, "slaney")) for hz in (_LOW_HZ, high_hz))
     n_mels = math.floor((high - low) / _MELS_PER_BAND)
     db = log_mel_db(waveform, rate_hz, _COLUMNS, n_mels=n_mels, low_hz=_LOW_HZ, high_hz=high_hz)
+    centres_hz = mel_to_hz(np.linspace(low, high, n_mels + 2)[1:-1], "slaney")
+    db = db + 20 * np.log10(centres_hz / _LOW_HZ).astype(np.float32)[:, None]  # 6 dB per octave
     top = float(np.percentile(db, 99.8))
     axes.imshow(
         db, cmap="magma", vmin=top - _RANGE_DB, vmax=top, origin="lower", aspect="auto", extent=(0, seconds, low, high)

@@ -200,7 +200,7 @@ def kinds(annotations: Annotations) -> Int64[np.ndarray, " intervals"]:
 
 
 def annotations_by_class(corpus: Corpus, classes: Classes) -> Crossed:
-    """Annotations by class of their recording and by kind."""
+    """Annotations by class of their recording and by kind; classes without any are left out."""
     return _annotations_by(corpus, classes.of_recording, classes.names)
 
 
@@ -216,7 +216,8 @@ def _annotations_by(corpus: Corpus, of_recording: Int64[np.ndarray, " recordings
     owner = np.repeat(of_recording, np.diff(corpus.annotation_offsets))
     counts = np.zeros((len(rows), len(KINDS)), np.int64)
     np.add.at(counts, (owner, kinds(corpus.annotations)), 1)
-    return Crossed(rows, KINDS, counts)
+    some = np.flatnonzero(counts.sum(1))
+    return Crossed(tuple(rows[i] for i in some.tolist()), KINDS, counts[some])
 
 
 def annotation_labels(corpus: Corpus) -> list[tuple[str, int, int]]:
