@@ -121,10 +121,8 @@ def bandwidths(bandwidth_hz: Float32[np.ndarray, " recordings"], classes: Classe
     known = bandwidth_hz[np.isfinite(bandwidth_hz) & (bandwidth_hz > 0)]
     low, high = float(known.min()) * 0.85, float(known.max()) * 1.2
     ticks = [hz for hz in _ROUND_HZ if low <= hz <= high]
-    if len(ticks) < 3:
-        ticks = [hz for hz in range(100, 20_000, 100) if low <= hz <= high and hz % 200 == 0][
-            :: max(1, int(high - low) // 1000)
-        ]
+    if len(ticks) < 3:  # a narrow range
+        ticks = [hz for hz in range(0, 20_000, 200 if high - low < 2000 else 1000) if low <= hz <= high]
     axes.set_xlim(low, high)
     axes.set_xticks(ticks, [f"{hz / 1000:g}k" if hz >= 1000 else f"{hz}" for hz in ticks])
     axes.minorticks_off()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from jaxresp.corpus import Corpus
@@ -28,9 +30,7 @@ def diagnoses(corpus: Corpus, classes: Classes, album: Album) -> Section:
     most = counts[0]
     most_of_patients = max(counts, key=lambda c: c.patients)
     plates = tuple(
-        album.plate(
-            f"classes-by-{of}", title, lambda of=of, total=total: figures.class_bars(counts, of, total), caption=caption
-        )  # type: ignore[misc]
+        album.plate(f"classes-by-{of}", title, partial(figures.class_bars, counts, of, total), caption=caption)
         for of, total, title, caption in (
             (
                 "patients",
@@ -216,7 +216,7 @@ def equipment(corpus: Corpus, classes: Classes, album: Album) -> Section | None:
             album.plate(
                 name,
                 f"{title} by {classes.what}",
-                lambda table=table: figures.heat_map(table),  # type: ignore[misc]
+                partial(figures.heat_map, table),
                 caption="Numbers are recordings; the stronger the colour, the larger their share of the row."
                 f"{more}{_sole_column(table)}",
                 table=crossed_table(classes.what, table, str),
@@ -293,7 +293,7 @@ def sounds(corpus: Corpus, classes: Classes, album: Album, *, per_class: int, wi
             album.plate(
                 f"sound-{k + 1:02}",
                 f"{name} – {corpus.recording[row]}",
-                lambda row=row: sound_figures.sound_figure(corpus, row),  # type: ignore[misc]
+                partial(sound_figures.sound_figure, corpus, row),
                 caption=f"{', '.join(facts)}.",
                 alt=f"Annotated intervals, waveform and log-mel spectrogram of {corpus.recording[row]} ({name}); "
                 f"{', '.join(facts)}.",
@@ -303,8 +303,8 @@ def sounds(corpus: Corpus, classes: Classes, album: Album, *, per_class: int, wi
         )
     lead = (
         "Recordings drawn at random from each class. Above: what was annotated (C crackle, W wheeze, – neither). "
-        "Middle: the waveform, as tall as it can be. Below: power in mel bands, lifted by 6 dB per octave so that faint "
-        "high sounds show; brighter is louder, over 65 dB. Crackles are upright strokes, wheezes level lines."
+        "Middle: the waveform, as tall as it can be. Below: power in mel bands, lifted by 6 dB per octave so that "
+        "faint high sounds show; brighter is louder, over 65 dB. Crackles are upright strokes, wheezes level lines."
     )
     legend = _kind_legend(stats.annotations_by_class(corpus, classes)) if len(corpus.annotations) else ()
     return Section("sounds", "Sounds", lead, tuple(plates), legend=legend)
@@ -329,7 +329,7 @@ def without_listening(asked: tuple[Question, ...], album: Album) -> Section:
             album.plate(
                 f"without-listening-{len(plates) + 1}",
                 f"{name}, without listening",
-                lambda question=question: figures.clues(question),  # type: ignore[misc]
+                partial(figures.clues, question),
                 caption=f"{verdict(question)} {question.n_recordings} recordings of {question.n_patients} patients, "
                 f"each answered from the {N_FOLDS - 1} of {N_FOLDS} folds that do not hold its patient; bars are 95 % "
                 f"intervals over patients; the dashed line is a guess.{left_out}",
