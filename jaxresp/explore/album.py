@@ -64,3 +64,15 @@ def spread_table(classes: Classes, values: np.ndarray, unit: str, digits: int) -
         spread = np.percentile(here, [0, 50, 100]) if here.size else []
         rows.append((name, str(here.size), *(f"{v:.{digits}f}" for v in spread), *(["–"] * (3 - len(spread)))))
     return Table((classes.what, "recordings", f"lowest, {unit}", f"median, {unit}", f"highest, {unit}"), tuple(rows))
+
+
+def sole_column(table: Crossed) -> str:
+    """Names the classes that lie in one column altogether, where that column does not hold everything."""
+    sole = [
+        f"{row} ({table.columns[int(counts.argmax())]})"
+        for row, counts in zip(table.rows, table.counts, strict=True)
+        if counts.sum() > 1 and counts.max() == counts.sum() and counts.sum() < table.counts.sum()
+    ]
+    if not sole or len(table.columns) < 2:
+        return ""
+    return f" All recordings in one column: {', '.join(sole)}."

@@ -74,8 +74,8 @@ def explore(corpus: Corpus, config: ExploreConfig | None = None) -> Report:
         sections.equipment(corpus, classes, album),
         sections.recordings(corpus, classes, levels, album),
         sections.annotated(corpus, classes, album),
-        sections.findings(corpus),
         sections.sounds(corpus, classes, album, per_class=per_class, with_sound=config.with_sound, seed=config.seed),
+        sections.findings(corpus),
     ]
     page = Page(
         title=" + ".join(_PUBLISHED_AS.get(name, name) for name in corpus.name.split("+")),

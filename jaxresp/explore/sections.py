@@ -9,7 +9,7 @@ import numpy as np
 from jaxresp.corpus import Corpus
 from jaxresp.explore import figures, sound_figures
 from jaxresp.explore import statistics as stats
-from jaxresp.explore.album import Album, crossed_table, spread_table
+from jaxresp.explore.album import Album, crossed_table, sole_column, spread_table
 from jaxresp.explore.page import Plate, Section, Table
 from jaxresp.explore.statistics import KINDS, NOT_GIVEN, Classes, Crossed
 from jaxresp.explore.style import kind_colour
@@ -218,7 +218,7 @@ def equipment(corpus: Corpus, classes: Classes, album: Album) -> Section | None:
                 f"{title} by {classes.what}",
                 partial(figures.heat_map, table),
                 caption="Numbers are recordings; the stronger the colour, the larger their share of the row."
-                f"{more}{_sole_column(table)}",
+                f"{more}{sole_column(table)}",
                 table=crossed_table(classes.what, table, str),
             )
         )
@@ -301,10 +301,11 @@ def sounds(corpus: Corpus, classes: Classes, album: Album, *, per_class: int, wi
                 sound=sound_figures.clip_wav(corpus, row) if with_sound else None,
             )
         )
+    marks = "Above: what was annotated (C crackle, W wheeze, – neither). " if len(corpus.annotations) else ""
     lead = (
-        "Recordings drawn at random from each class. Above: what was annotated (C crackle, W wheeze, – neither). "
-        "Middle: the waveform, as tall as it can be. Below: power in mel bands, lifted by 6 dB per octave so that "
-        "faint high sounds show; brighter is louder, over 65 dB. Crackles are upright strokes, wheezes level lines."
+        f"Recordings drawn at random from each class. {marks}Middle: the waveform, as tall as it can be. Below: power in "
+        "mel bands, lifted by 6 dB per octave so that faint high sounds show; brighter is louder, over 65 dB. Crackles "
+        "are upright strokes, wheezes level lines."
     )
     legend = _kind_legend(stats.annotations_by_class(corpus, classes)) if len(corpus.annotations) else ()
     return Section("sounds", "Sounds", lead, tuple(plates), legend=legend)
@@ -383,18 +384,6 @@ def _clipping(clipped: int, n: int) -> str:
         f"{clipped} of {n} recordings seem clipped (ringed): more than three samples in ten thousand lie within 1 % of "
         "full scale."
     )
-
-
-def _sole_column(table: Crossed) -> str:
-    """Names the classes that lie in one column altogether, where that column does not hold everything."""
-    sole = [
-        f"{row} ({table.columns[int(counts.argmax())]})"
-        for row, counts in zip(table.rows, table.counts, strict=True)
-        if counts.sum() > 1 and counts.max() == counts.sum() and counts.sum() < table.counts.sum()
-    ]
-    if not sole or len(table.columns) < 2:
-        return ""
-    return f" All recordings in one column: {', '.join(sole)}."
 
 
 def _kind_legend(by_class: Crossed) -> tuple[tuple[str, str], ...]:
