@@ -200,7 +200,7 @@ def _brief(corpus: Corpus, classes: Classes, asked: tuple[Question, ...]) -> lis
         age = patients.age_years[(patients.class_index == i) & np.isfinite(patients.age_years)]
         if age.size >= _FEW_PATIENTS:
             medians[name] = float(np.median(age))
-    if len(medians) > 1:
+    if len(set(medians.values())) > 1:
         young, old = min(medians, key=medians.__getitem__), max(medians, key=medians.__getitem__)
         said.append(
             f"The median age goes from {medians[young]:.3g} years ({young}) to {medians[old]:.3g} ({old}), of classes "

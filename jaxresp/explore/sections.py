@@ -303,9 +303,9 @@ def sounds(corpus: Corpus, classes: Classes, album: Album, *, per_class: int, wi
         )
     marks = "Above: what was annotated (C crackle, W wheeze, – neither). " if len(corpus.annotations) else ""
     lead = (
-        f"Recordings drawn at random from each class. {marks}Middle: the waveform, as tall as it can be. Below: power "
-        "in mel bands, lifted by 6 dB per octave so that faint high sounds show; brighter is louder, over 65 dB. Crackles "
-        "are upright strokes, wheezes level lines."
+        f"Recordings drawn at random from each class. {marks}Middle: the waveform, as tall as it can be. "
+        "Below: power in mel bands, lifted by 6 dB per octave so that faint high sounds show; brighter is louder, over "
+        "65 dB. Crackles are upright strokes, wheezes level lines."
     )
     legend = _kind_legend(stats.annotations_by_class(corpus, classes)) if len(corpus.annotations) else ()
     return Section("sounds", "Sounds", lead, tuple(plates), legend=legend)
