@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,33 +18,14 @@ from matplotlib import colormaps
 from PIL import Image
 
 from jaxresp.audio import Recording
-from jaxresp.dsp.spectral import hz_to_mel, mel_filterbank
+from jaxresp.dsp.overview import envelope, log_mel_db, time_ticks_s
+from jaxresp.dsp.spectral import hz_to_mel
 
 _COLUMNS = 900  # points drawn across: more than the page is wide
-_N_FFT = 1024  # 64 ms at 16 kHz: wheezes are lines, crackles are upright strokes
 _N_MELS = 112
 _LOW_HZ, _HIGH_HZ = 50.0, 5000.0  # the band the networks hear
 _RANGE_DB = 70.0  # from the loudest shown value down to black
 _TICKS_HZ = (100, 500, 1000, 2000, 4000)
-
-
-def envelope(waveform: Float32[np.ndarray, " time"], columns: int) -> Float32[np.ndarray, "2 drawn"]:
-    """Lowest and highest sample of each of at most `columns` equal stretches: no peak gets lost in the drawing."""
-    starts = np.unique(np.linspace(0, len(waveform), min(columns, len(waveform)), endpoint=False).astype(np.int64))
-    return np.stack([np.minimum.reduceat(waveform, starts), np.maximum.reduceat(waveform, starts)])
-
-
-def log_mel_db(
-    waveform: Float32[np.ndarray, " time"], rate_hz: int, columns: int = _COLUMNS
-) -> Float32[np.ndarray, "mels drawn"]:
-    """Power in mel bands, in dB, at no more than `columns` moments. In NumPy: a jitted one would compile per length."""
-    padded = np.pad(waveform, _N_FFT // 2)
-    n = min(columns, 1 + len(waveform) // (_N_FFT // 8))
-    starts = np.linspace(0, len(padded) - _N_FFT, n).astype(np.int64)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, _N_FFT)[starts] * np.hanning(_N_FFT).astype(np.float32)
-    power = np.square(np.abs(np.fft.rfft(frames, axis=1))).astype(np.float32)
-    bank = mel_filterbank(rate_hz=rate_hz, n_fft=_N_FFT, n_mels=_N_MELS, f_min_hz=_LOW_HZ, f_max_hz=_HIGH_HZ)
-    return 10 * np.log10(np.maximum(power @ bank, 1e-14)).T
 
 
 def image_of(db: Float32[np.ndarray, "mels drawn"]) -> str:
@@ -57,12 +37,6 @@ def image_of(db: Float32[np.ndarray, "mels drawn"]) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "png")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def time_ticks_s(duration_s: float) -> list[float]:
-    """Four to eight round moments."""
-    step = next(s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300) if duration_s / s <= 7 or s == 300)
-    return [round(i * step, 3) for i in range(math.floor(duration_s / step) + 1)]
 
 
 def draw(recording: Recording, windows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> str:
@@ -98,7 +72,8 @@ def _waveform(waveform: Float32[np.ndarray, " time"]) -> str:
 
 def _spectrogram(waveform: Float32[np.ndarray, " time"], rate_hz: int) -> str:
     alt = "Log-mel spectrogram from 50 to 5000 Hz"
-    return f'<img src="{image_of(log_mel_db(waveform, rate_hz))}" alt="{alt}">'
+    db = log_mel_db(waveform, rate_hz, _COLUMNS, n_mels=_N_MELS, low_hz=_LOW_HZ, high_hz=_HIGH_HZ)
+    return f'<img src="{image_of(db)}" alt="{alt}">'
 
 
 def _frequency_axis() -> str:

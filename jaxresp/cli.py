@@ -97,6 +97,19 @@ def prepare(source: Path, data: Path, partial: bool) -> None:
 
 
 @cli.command()
+@click.argument("prepared", type=_FOLDER)
+@click.option("--out", type=_NEW, help="The report's folder.  [default: explore-NAME here]")
+@click.option("--with-sound", is_flag=True, help="Short clips in the page: it must then stay with you.")
+@click.option("--seed", default=0, help="Of the recordings shown, the folds and the intervals.")
+def explore(prepared: Path, out: Path | None, with_sound: bool, seed: int) -> None:
+    """A page about a PREPARED dataset: who and what is in it, and what it gives away without listening."""
+    from jaxresp.explore import ExploreConfig, write_report
+
+    loaded = _load(prepared)
+    click.echo(write_report(loaded, out or Path(f"explore-{loaded.name}"), ExploreConfig(with_sound, seed)))
+
+
+@cli.command()
 @click.argument("source", type=_FOLDER)
 @click.option("--work", type=_NEW, required=True, help="Where everything is written; the same folder continues.")
 @click.option(

@@ -136,7 +136,7 @@ def _input_normal(
     """
     factor, power = b[:, None], a
     while np.abs(power).max() > 1e-17:
-        factor = np.linalg.qr(np.hstack([factor, power @ factor]).T, mode="r").T
+        factor = np.asarray(np.linalg.qr(np.hstack([factor, power @ factor]).T, mode="r")).T
         power = power @ power
     scaled_a = scipy.linalg.solve_triangular(factor, a @ factor, lower=True)
     return scaled_a, scipy.linalg.solve_triangular(factor, b, lower=True), c @ factor
