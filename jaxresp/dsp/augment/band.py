@@ -15,6 +15,7 @@ import scipy.fft
 from jaxtyping import Array, Float32
 
 from jaxresp.dsp.augment.errors import AugmentError
+from jaxresp.dsp.augment.shaping import shaped
 
 _PASS_SHARE = 0.9  # of the cut-off: up to there everything passes, as in a resampler's filter
 _RING_PERIODS = 4  # of the transition's width: what rings longer lies 80 dB down
@@ -54,7 +55,6 @@ def band_limit(
     frequency_hz = np.fft.rfftfreq(n_fft, 1 / rate_hz).astype(np.float32)
 
     def limited(waveform: Float32[Array, " time"], cutoff_hz: Float32[Array, ""]) -> Float32[Array, " time"]:
-        spectrum = jnp.fft.rfft(waveform, n_fft)
-        return jnp.fft.irfft(spectrum * low_pass_gain(jnp.asarray(frequency_hz), cutoff_hz), n_fft)[:n_samples]
+        return shaped(waveform, low_pass_gain(jnp.asarray(frequency_hz), cutoff_hz), n_fft)[:n_samples]
 
     return jnp.where(jnp.isinf(cutoff_hz)[:, None], waveform, jax.vmap(limited)(waveform, cutoff_hz))

@@ -60,7 +60,7 @@ class AugmentConfig:
     roll_probability: float = 0.5
     noise_probability: float = 0.5
     noise_snr_db: tuple[float, float] = (15.0, 35.0)
-    noise_kinds: tuple[NoiseKind, ...] = ("white",)
+    noise_kinds: tuple[str, ...] = ("white",)
     band_probability: float = 0.0
     band_hz: tuple[float, float] = (1800.0, 4000.0)
     gain_probability: float = 0.0

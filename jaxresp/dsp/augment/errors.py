@@ -23,8 +23,6 @@ def check_within(name: str, value: float, low: float, high: float, unit: str = "
 
 def check_range(name: str, value: tuple[float, float], low: float, high: float, unit: str = "") -> None:
     """Raise AugmentError unless value is a pair with low ≤ first ≤ second ≤ high."""
-    if len(value) != 2:
-        raise AugmentError(f"{name} is {value}; give two numbers, the lower first")
     if not low <= value[0] <= value[1] <= high:
         raise AugmentError(
             f"{name} is {value}; give the lower first, both between {low:g} and {high:g}{unit and ' ' + unit}"

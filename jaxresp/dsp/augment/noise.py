@@ -15,6 +15,7 @@ from jaxtyping import Array, Float32, Key
 
 from jaxresp.dsp.augment.errors import AugmentError
 from jaxresp.dsp.augment.level import from_db, rms
+from jaxresp.dsp.augment.shaping import shaped
 
 NoiseKind = Literal["white", "pink", "recorded"]
 
@@ -36,7 +37,7 @@ def pink_noise(white: Float32[Array, "batch time"], rate_hz: int) -> Float32[Arr
     frequency_hz = np.fft.rfftfreq(n_samples, 1 / rate_hz)
     shape = np.sqrt(_PINK_FROM_HZ / np.maximum(frequency_hz, _PINK_FROM_HZ)).astype(np.float32)
     shape[0] = 0.0
-    return jnp.fft.irfft(jnp.fft.rfft(white) * jnp.asarray(shape)[None, :], n_samples)
+    return shaped(white, jnp.asarray(shape), n_samples)
 
 
 def recorded_noise(

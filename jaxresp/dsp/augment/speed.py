@@ -9,6 +9,7 @@ from jaxtyping import Array, Float32
 
 from jaxresp.dsp.augment.band import low_pass_gain
 from jaxresp.dsp.augment.reading import read_at
+from jaxresp.dsp.augment.shaping import shaped
 
 
 def change_speed(
@@ -30,7 +31,6 @@ def change_speed(
 
     def changed(waveform: Float32[Array, " time"], speed: Float32[Array, ""]) -> Float32[Array, " time"]:
         kept = low_pass_gain(jnp.asarray(share_of_nyquist), 1.0 / jnp.maximum(speed, 1.0))
-        track = jnp.fft.irfft(jnp.fft.rfft(waveform) * kept, n_samples)
-        return read_at(track, n_samples, speed, periodic=True)
+        return read_at(shaped(waveform, kept, n_samples), n_samples, speed, periodic=True)
 
     return jnp.where((speed == 1.0)[:, None], waveform, jax.vmap(changed)(waveform, speed))

@@ -184,7 +184,8 @@ def _stretched(
         frame = x, y = magnitude * phase[0], magnitude * phase[1]
         if lock_phases:
             phase = _unit(*(part - jnp.roll(part, 1) - jnp.roll(part, -1) for part in frame))
-        step = _unit(*_times((after.real, after.imag), (here.real, -here.imag)))
+        # Each made a unit before the product, so that a sound which begins after silence begins with its own phases.
+        step = _times(_unit(after.real, after.imag), _unit(here.real, -here.imag))
         return _unit(*_times(phase, step)), jax.lax.complex(x, y)
 
     first = _unit(spectrum[0].real, spectrum[0].imag)
