@@ -37,7 +37,7 @@ class AugmentConfig:
         stretch_probability: share of examples stretched in time.
         stretch_rate: slowest and fastest rate, above 1 is faster; 1.2 as in the original project, a faster breath.
         vocoder_n_fft: samples of the window that pitch and stretch work in, a multiple of 4; 1024 are 64 ms at 16 kHz,
-            which resolves neighbouring harmonics of a wheeze and blurs a crackle to about its own length.
+            which resolves neighbouring harmonics of a wheeze; a longer one would blur crackles that follow each other.
         roll_probability: share of examples rolled in time: where in a breath a window starts means nothing.
         noise_probability: share of examples with noise added; half, so that clean ones are seen too.
         noise_snr_db: lowest and highest signal-to-noise ratio in dB; 15 is a bad room, 35 barely audible.

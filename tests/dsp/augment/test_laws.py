@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -55,7 +56,6 @@ AUGMENTATIONS = {
     ),
     "speed": Law(lambda x, p, key: augment.change_speed(x, p), (0.9, 1.05, 1.2), 1.0),
     "stretch": Law(lambda x, p, key: augment.time_stretch(x, p, n_fft=256), (0.85, 1.05, 1.2), 1.0),
-    "pitch": Law(lambda x, p, key: augment.pitch_shift(x, p, max_semitones=3.0, n_fft=256), (-3.0, 0.7, 3.0), 0.0),
     "stretch and pitch": Law(
         lambda x, p, key: augment.stretch_and_shift(x, 1.0 + p / 20.0, p, max_semitones=3.0, n_fft=256),
         (-3.0, 0.7, 3.0),
@@ -81,18 +81,21 @@ def arguments(name: str, n_samples: int) -> tuple[jax.Array, jax.Array, jax.Arra
 
 @every
 @pytest.mark.parametrize("n_samples", [2_048, 2_039])  # divides by every hop, and a prime
-def test_eager_jitted_vmapped_and_alone_are_one(name: str, n_samples: int) -> None:
+def test_eager_and_jitted_are_one(name: str, n_samples: int) -> None:
     change, given = AUGMENTATIONS[name].change, arguments(name, n_samples)
-    eager = change(*given)
+    eager, jitted = change(*given), jax.jit(change)(*given)
     assert (eager.shape, eager.dtype) == (given[0].shape, jnp.float32)
     assert np.abs(eager - given[0]).max(axis=1).min() > 1e-3  # it does something to each
+    np.testing.assert_allclose(jitted, eager, atol=2e-5 * float(jnp.abs(eager).max()))
+
+
+@every
+def test_batched_vmapped_and_one_by_one_are_one(name: str) -> None:
+    change, given = AUGMENTATIONS[name].change, arguments(name, 2_039)
+    batched = jax.jit(change)(*given)
     single = jax.jit(lambda x, p, key: change(x[None], p[None], key[None])[0])
-    for other in (
-        jax.jit(change)(*given),
-        jax.vmap(single)(*given),
-        jnp.stack([single(*one) for one in zip(*given, strict=True)]),
-    ):
-        np.testing.assert_allclose(other, eager, atol=2e-5 * float(jnp.abs(eager).max()))
+    for other in (jax.vmap(single)(*given), jnp.stack([single(*one) for one in zip(*given, strict=True)])):
+        np.testing.assert_allclose(other, batched, atol=2e-5 * float(jnp.abs(batched).max()))
 
 
 @every
@@ -121,9 +124,12 @@ def test_silence_stays_silent_and_gradients_are_finite(name: str) -> None:
     assert np.abs(gradient[0]).max() > 0
 
 
-@every
+@pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if "stretch" not in name])
 def test_the_gradient_is_the_slope(name: str) -> None:
-    """Along one direction, against a difference; for the noise too, whose level follows the sound's."""
+    """Along one direction, against a difference; for the noise too, whose level follows the sound's.
+
+    Not for the vocoder: the phase of a bin next to nothing turns faster than any difference can follow.
+    """
     change, (x, parameters, keys) = AUGMENTATIONS[name].change, arguments(name, 2_048)
     direction = jnp.asarray(np.random.default_rng(1).standard_normal(x.shape), jnp.float32) * 0.1
     weights = jnp.asarray(np.random.default_rng(2).standard_normal(x.shape), jnp.float32)
@@ -138,6 +144,7 @@ def concentration(waveform: jax.Array) -> float:
     return float(np.convolve(energy, np.ones(160), "valid").max() / energy.sum())
 
 
+vocoded = jax.jit(partial(augment.stretch_and_shift, max_semitones=3.0))
 CRACKLE = np.zeros(8_192, np.float32)
 CRACKLE[4_000:4_160] = 0.5 * scipy.signal.resample_poly(crackle(0.010), 2, 1)
 
@@ -155,10 +162,20 @@ def test_a_crackle_survives_what_should_keep_it(name: str) -> None:
         assert float(jnp.abs(waveform).max()) == pytest.approx(0.5 * factor, rel=0.12)
 
 
-def test_a_vocoder_blurs_a_crackle_but_keeps_its_place_and_its_energy() -> None:
-    shifted = augment.pitch_shift(jnp.asarray(CRACKLE[None]), jnp.asarray([2.0], jnp.float32), max_semitones=3.0)
-    energy = np.square(np.asarray(shifted[0], np.float64))
-    centre = (energy * np.arange(energy.size)).sum() / energy.sum()
-    assert centre == pytest.approx(4_050, abs=256)
-    assert energy.sum() == pytest.approx(np.square(CRACKLE, dtype=np.float64).sum(), rel=0.5)
-    assert 0.2 < concentration(shifted[0]) < 0.95
+@pytest.mark.parametrize(("noise_db", "least"), [(-np.inf, 0.95), (-40.0, 0.88), (-30.0, 0.6)])
+def test_a_crackle_survives_the_vocoder(noise_db: float, least: float) -> None:
+    """Stretched either way and shifted either way, in silence and in noise so far below its peak.
+
+    Without the new phases at an onset 48 to 67 % would be left, and a third of the peak.
+    """
+    noise = 0.5 * 10 ** (noise_db / 20) * np.random.default_rng(0).standard_normal(CRACKLE.size)
+    heard = jnp.asarray(np.stack([CRACKLE + noise] * 4), jnp.float32)
+    rate, semitones = (
+        jnp.asarray([1.2, 1 / 1.2, 1.0, 1.0], jnp.float32),
+        jnp.asarray([0.0, 0.0, 3.0, -3.0], jnp.float32),
+    )
+    for waveform, pace in zip(vocoded(heard, rate, semitones), rate, strict=True):
+        at = int(np.abs(waveform).argmax())
+        assert at == pytest.approx(4_050 / float(pace), abs=200)
+        assert concentration(waveform[at - 1_600 : at + 1_600]) > least
+        assert float(jnp.abs(waveform).max()) > 0.45 * 0.5
