@@ -129,6 +129,8 @@ GOLDEN = {
     "impulses": FLOOR + (np.arange(N_SAMPLES) % 5_000 == 1_234).astype(float),
     "wheeze": FLOOR + sum(np.sin(2 * np.pi * 310 * k * np.arange(N_SAMPLES) / RATE_HZ) / k for k in (1, 2, 3)),
 }
+plain_stretch = jax.jit(partial(augment.time_stretch, lock_phases=False))
+plain_shift = jax.jit(partial(augment.pitch_shift, max_semitones=4.0, lock_phases=False))
 LOW_PASS = scipy.signal.butter(10, 4_000, fs=RATE_HZ, output="sos")
 
 
@@ -143,7 +145,7 @@ def relative_error(result: jax.Array, expected: np.ndarray, n_samples: int) -> f
 def test_a_stretch_without_locking_is_librosas(name: str, within: float) -> None:
     sound = (0.1 * GOLDEN[name]).astype(np.float32)
     rates = (0.75, 0.875, 1.125, 1.25)  # exact in float32: else a whole position may fall either side
-    stretched = jax.jit(partial(augment.time_stretch, lock_phases=False))(batch_of(*[sound] * 4), floats(*rates))
+    stretched = plain_stretch(batch_of(*[sound] * 4), floats(*rates))
     for waveform, rate in zip(stretched, rates, strict=True):
         expected = librosa.effects.time_stretch(sound.astype(np.float64), rate=rate, n_fft=1_024, hop_length=256)
         assert relative_error(waveform, expected, min(len(expected), N_SAMPLES)) < within
@@ -153,9 +155,8 @@ def test_a_stretch_without_locking_is_librosas(name: str, within: float) -> None
 def test_a_pitch_shift_without_locking_is_librosas(name: str, within: float) -> None:
     """Of sound below 4 kHz, where neither resampler has begun to fall. Their difference is what is left here."""
     sound = (0.1 * scipy.signal.sosfiltfilt(LOW_PASS, GOLDEN[name])).astype(np.float32)
-    shift = jax.jit(partial(augment.pitch_shift, max_semitones=4.0, lock_phases=False))
     steps = (-4.0, -1.0, 2.0, 4.0)
-    for waveform, n_steps in zip(shift(batch_of(*[sound] * 4), floats(*steps)), steps, strict=True):
+    for waveform, n_steps in zip(plain_shift(batch_of(*[sound] * 4), floats(*steps)), steps, strict=True):
         expected = librosa.effects.pitch_shift(
             sound.astype(np.float64), sr=RATE_HZ, n_steps=n_steps, n_fft=1_024, hop_length=256
         )
