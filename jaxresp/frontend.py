@@ -318,7 +318,7 @@ class AugmentedMfcc(Mfcc):
 
     def augment(self, key: Key[Array, ""], waveform: Float32[Array, "batch time"]) -> Float32[Array, "batch time"]:
         drawn = augment.draw(key, self.augmentation, waveform.shape[0])
-        return augment.apply(self.augmentation, drawn, waveform)
+        return augment.apply(self.augmentation, drawn, waveform, rate_hz=self.rate_hz)
 
 
 def band_in_words(band: str | tuple[float, float] | None) -> str:
