@@ -26,7 +26,20 @@ from .conftest import RECORDINGS, SIX, call
 def test_help_and_version():
     said = call("--help")
     assert said.status == 0
-    commands = "prepare explore splits data run train sweep evaluate predict export serve demo".split()
+    commands = [
+        "prepare",
+        "explore",
+        "splits",
+        "data",
+        "run",
+        "train",
+        "sweep",
+        "evaluate",
+        "predict",
+        "export",
+        "serve",
+        "demo",
+    ]
     for command in commands:
         assert re.search(rf"^  {command} +\S", said.out, re.MULTILINE), said.out
         assert call(command, "--help").status == 0
