@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from jaxresp import audio
-from jaxresp.audio import AudioError, read_audio
+from jaxresp.audio import DEFAULT_LIMITS, AudioError, AudioLimits, read_audio
 from jaxresp.corpus import schema
 from jaxresp.corpus import source as sources
 from jaxresp.corpus.source import SOUND_REMEDY, Annotations, Faults, Source, SourceRecording
@@ -33,6 +33,7 @@ class RecordingBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     RATES_HZ: ClassVar[Mapping[str, int]]  # of each configuration
     CODE: ClassVar[tuple[str, ...]]  # the files, beside this one and audio.py, that decide what the examples are
     HOMEPAGE: ClassVar[str]
+    LIMITS: ClassVar[AudioLimits] = DEFAULT_LIMITS  # what its sounds are held to
 
     def __init__(self, *, folder: Source | None = None, partial: bool = False, **kwargs: Any) -> None:
         """A builder.
@@ -92,6 +93,7 @@ class RecordingBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             partial=folder.partial,
             made_up=folder.made_up,
             findings=list(folder.findings),
+            excluded=dict(folder.excluded),
             source_sha256=self.source_fingerprint(folder, self.builder_config.name),
         )
         return {schema.SPLIT: self._generate_examples(folder, path)}
@@ -111,7 +113,7 @@ class RecordingBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _example(self, recording: SourceRecording, faults: Faults) -> dict[str, Any] | None:
         try:
-            sound = read_audio(recording.wav, rate_hz=self.rate_hz)
+            sound = read_audio(recording.wav, rate_hz=self.rate_hz, limits=self.LIMITS)
         except AudioError as error:
             faults.add(recording.wav.name, sound_fault(recording.wav, error), SOUND_REMEDY)
             return None
@@ -144,10 +146,10 @@ class RecordingBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return columns | {"label": [self.LABELS.index(label) for label in annotations.label.tolist()]}
 
 
-def check_sound(wav: Path) -> str | None:
+def check_sound(wav: Path, limits: AudioLimits = DEFAULT_LIMITS) -> str | None:
     """What is wrong with a sound file, or None."""
     try:
-        read_audio(wav)
+        read_audio(wav, limits=limits)
     except AudioError as error:
         return sound_fault(wav, error)
     return None

@@ -99,7 +99,11 @@ class RunConfig:
             if not names or len(set(names)) != len(names):
                 raise JaxrespError(f"a run's {what} are {names}; name at least one, and each once")
         for name in self.tasks:
-            task_named(name)
+            if task_named(name).labels_intervals:
+                raise JaxrespError(
+                    f"task {name!r} asks about every {task_named(name).unit}, and a run answers recordings; "
+                    "choose a task of recordings"
+                )
         for name in self.features:
             frontend_named(name)
 

@@ -25,7 +25,10 @@ class _Dataset(NamedTuple):
 
 
 DATASETS: Mapping[str, _Dataset] = MappingProxyType(
-    {"icbhi": _Dataset("datasets/icbhi/icbhi_dataset_builder.py", "jaxresp._shipped_icbhi")}
+    {
+        name: _Dataset(f"datasets/{name}/{name}_dataset_builder.py", f"jaxresp._shipped_{name}")
+        for name in ("icbhi", "sprsound", "kauh")
+    }
 )
 """The datasets that can be prepared, by name."""
 

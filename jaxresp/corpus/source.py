@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,12 +118,14 @@ class Source:
         partial: less than was published.
         made_up: written by jaxresp.synthetic.
         findings: what a user of the data should know and nothing can mend, such as duplicates; kept with the dataset.
+        excluded: recordings that `load` leaves out unless all are asked for, by name, each with the reason.
     """
 
     recordings: tuple[SourceRecording, ...]
     partial: bool
     made_up: bool = False
     findings: tuple[str, ...] = ()
+    excluded: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
