@@ -42,7 +42,7 @@ stethoscope", Data in Brief 35, 2021.
 """
 
 SOUNDS = ("normal", "crackle", "wheeze", "both")
-"""What is heard, in words that all corpora share: discontinuous (crackle) and continuous (wheeze) adventitious sounds."""
+"""What is heard, in words that all corpora share: discontinuous (crackle), continuous (wheeze) adventitious sounds."""
 
 #: SPRSound's labels (Zhang et al., "SPRSound: Open-Source SJTU Paediatric Respiratory Sound Database", IEEE Trans.
 #: Biomed. Circuits Syst. 16, 2022) → ours.
@@ -77,7 +77,7 @@ KAUH_SOUNDS: Mapping[str, str] = MappingProxyType(
 )
 
 SOUND_OF: Mapping[str, str] = MappingProxyType(
-    {sound: sound for sound in SOUNDS} | _SPRSOUND_EVENTS | SPRSOUND_RECORD_LABELS | KAUH_SOUNDS
+    {**{sound: sound for sound in SOUNDS}, **_SPRSOUND_EVENTS, **SPRSOUND_RECORD_LABELS, **KAUH_SOUNDS}
 )
 """Any publisher's word for a sound → one of SOUNDS, or "poor quality" or "bronchial", which stand apart."""
 

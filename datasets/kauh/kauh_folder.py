@@ -154,7 +154,7 @@ def _disagreements(recordings: Iterable[SourceRecording], faults: Faults) -> lis
         for index, n in filters.items():
             if n > 1:
                 faults.add(
-                    f"{index}P{patient}_*.wav", f"{n} recordings of one patient and filter", "keep the right one"
+                    f"{index}P{patient}_*.wav", f"{n} recordings of one patient and filtering", "keep the right one"
                 )
         for what in ("sex", "age_years", "location", "sound_label"):
             values = sorted({str(getattr(each, what)) for each in own})

@@ -19,7 +19,7 @@ recording_builder = load_module("datasets/recording_builder.py", "jaxresp._shipp
 
 
 class Builder(recording_builder.RecordingBuilder):  # type: ignore[name-defined, misc]
-    """Builder of the SJTU Paediatric Respiratory Sound Database from a folder that the user has: TFDS's `manual_dir`."""
+    """Builder of the SJTU Paediatric Respiratory Sound Database from a folder that the user has: `manual_dir`."""
 
     name = "sprsound"
     pkg_dir_path = epath.Path(__file__).parent

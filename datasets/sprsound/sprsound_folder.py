@@ -149,10 +149,10 @@ def _read_annotation(path: Path, faults: Faults) -> tuple[str, Annotations] | No
         return None
     if label not in SPRSOUND_RECORD_LABELS:
         faults.add(path.name, f"unknown record label {label!r}", nearest(str(label), SPRSOUND_RECORD_LABELS))
-    rows = [_event(event, f"{path.name}, event {number}", faults) for number, event in enumerate(events, start=1)]
+    read = [_event(event, f"{path.name}, event {number}", faults) for number, event in enumerate(events, start=1)]
     if len(faults.found) > before:
         return None
-    rows = sorted(row for row in rows if row is not None)  # some 1,100 of the published files are not in order of time
+    rows = sorted(row for row in read if row is not None)  # 1,124 of the published files are not in order of time
     sounds = [SOUND_OF[kind] for *_, kind in rows]
     return label, Annotations(
         start_s=np.array([start for start, *_ in rows], np.float32),

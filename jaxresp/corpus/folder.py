@@ -32,7 +32,8 @@ def files_in(folder: Path, title: str, which: str) -> list[Path]:
         files += (Path(parent, name) for name in names if not name.startswith("."))
         if len(files) > _MOST_FILES:
             raise DatasetError(
-                f"{folder} holds more than {_MOST_FILES:,} files: it is no {title} folder, or much more than one. {which}"
+                f"{folder} holds more than {_MOST_FILES:,} files: "
+                f"it is no {title} folder, or much more than one. {which}"
             )
     return sorted(files)
 

@@ -83,7 +83,7 @@ def read(
         "offsets": np.array(ends, np.int64),
         "annotations": annotations,
         "annotation_offsets": offsets,
-        "corpus": np.full(len(rows), metadata["name"], np.dtype(np.str_)),
+        "corpus": np.full(len(rows), str(metadata["name"])),
         **{key: np.array([text(row[key]) for row in rows], np.str_) for key in TEXTS},
         **{key: np.array([row[key] for row in rows], np.float32) for key in FLOATS},
         **{key: np.array([row[key] for row in rows], np.int32) for key in INTEGERS if key != "rate_hz"},
@@ -109,7 +109,7 @@ def _metadata_of_recordings(prepared_dir: Path) -> dict[str, Any]:
         raise CorpusError(f"{prepared_dir} holds no prepared dataset; build one with `jaxresp prepare`")
     if not metadata.get("intervals"):
         raise CorpusError(
-            f"{prepared_dir} holds one example per {metadata.get('unit', 'cycle')}, and a corpus is made of recordings; "
+            f"{prepared_dir} holds no recordings but {metadata.get('unit', 'cycle')}s cut from them; "
             "prepare the configuration recordings_16k, and cut them with Corpus.intervals"
         )
     if not metadata.get("rate_hz"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Int64, Shaped
+from jaxtyping import Bool, Float32, Int, Int32, Int64, Shaped
 
 from jaxresp.corpus.source import Annotations, CorpusError
 from jaxresp.taxonomy import SOUND_OF, SOUNDS, Task
@@ -161,11 +161,11 @@ class Recordings:
         of_unit = names[self.annotated_recording] if task.labels_intervals else names
         return {name: len(set(of_unit[labels == i].tolist())) for i, name in enumerate(task.classes)}
 
-    def select(self, rows: Shaped[np.ndarray, " selected"] | Sequence[int]) -> Recordings:
+    def select(self, rows: Shaped[np.ndarray, " given"] | Sequence[int]) -> Recordings:
         """The recordings of some rows, in the order given."""
-        return dataclasses.replace(self, **self._selected(rows_of(rows)))
+        return dataclasses.replace(self, **self._selected(row_numbers(rows)))
 
-    def _selected(self, rows: Shaped[np.ndarray, " selected"]) -> dict[str, Any]:
+    def _selected(self, rows: Int[np.ndarray, " selected"]) -> dict[str, Any]:
         """The fields of a selection."""
         names = "\n".join(self.recording[rows].tolist())
         intervals, annotation_offsets = _ragged(self.annotation_offsets, rows)
@@ -178,10 +178,10 @@ class Recordings:
         }
 
 
-def rows_of(rows: Shaped[np.ndarray, " selected"] | Sequence[int]) -> Shaped[np.ndarray, " selected"]:
+def row_numbers(rows: Shaped[np.ndarray, " given"] | Sequence[int]) -> Int[np.ndarray, " selected"]:
     """Row numbers from row numbers or from a mask."""
-    rows = np.asarray(rows)
-    return np.flatnonzero(rows) if rows.dtype == bool else rows
+    given = np.asarray(rows)
+    return np.flatnonzero(given) if given.dtype == bool else given.astype(np.int64)
 
 
 def per_recording() -> list[dataclasses.Field[Any]]:

@@ -10,13 +10,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, SupportsIndex
+from typing import Any, Protocol, SupportsIndex, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int16, Shaped
 
 from jaxresp.corpus.loading import data_source, read
-from jaxresp.corpus.recordings import Recordings
+from jaxresp.corpus.recordings import Recordings, row_numbers
 from jaxresp.corpus.source import CorpusError
 from jaxresp.corpus.table import Windows, window_index
 from jaxresp.window import WindowConfig, cut_windows
@@ -29,15 +29,16 @@ Window = dict[str, Any]
 """samples int16 [length], scale float32, recording int32 (its row), start_s float32."""
 
 
+@runtime_checkable
 class WindowSource(Protocol):
-    """Windows by number: `in_memory(...)` or `StreamedWindows(...)`."""
+    """Windows by number: InMemory or StreamedWindows."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: SupportsIndex) -> Window: ...
 
 
-class in_memory:
+class InMemory:
     """The windows of a corpus in memory, by number."""
 
     def __init__(self, windows: Windows) -> None:
@@ -63,7 +64,7 @@ class StreamedWindows:
         prepared_dir: Path,
         config: WindowConfig,
         *,
-        rows: Shaped[np.ndarray, " selected"] | Sequence[int] | None = None,
+        rows: Shaped[np.ndarray, " given"] | Sequence[int] | None = None,
         everything: bool = False,
     ) -> None:
         """Open a prepared dataset.
@@ -80,8 +81,9 @@ class StreamedWindows:
         columns, example_of_row = read(Path(prepared_dir), everything, None)
         self.recordings, self._example_of_row = Recordings(**columns), np.array(example_of_row, np.int64)
         if rows is not None:
-            self.recordings = self.recordings.select(rows)
-            self._example_of_row = self._example_of_row[np.asarray(rows)]
+            chosen = row_numbers(rows)
+            self.recordings = self.recordings.select(chosen)
+            self._example_of_row = self._example_of_row[chosen]
         self._config = config
         self._recording, self._start_samples = window_index(self.recordings.offsets, self.recordings.rate_hz, config)
         self._first_window = np.searchsorted(self._recording, np.arange(len(self.recordings)))

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32, Int16, Int32, Int64, Shaped
 
 from jaxresp.corpus.intervals import IntervalConfig, Intervals, cut_intervals
-from jaxresp.corpus.recordings import Recordings, rows_of
+from jaxresp.corpus.recordings import Recordings, row_numbers
 from jaxresp.corpus.source import CorpusError
 from jaxresp.window import WindowConfig, cut_windows, window_starts
 
@@ -54,11 +54,11 @@ class Corpus(Recordings):
         """Recording i at its own level: samples times scale, in float32 arithmetic."""
         return self._samples(i).astype(np.float32) * self.scale[i]
 
-    def select(self, rows: Shaped[np.ndarray, " selected"] | Sequence[int]) -> Corpus:
+    def select(self, rows: Shaped[np.ndarray, " given"] | Sequence[int]) -> Corpus:
         """The corpus of some rows, in the order given."""
-        rows = rows_of(rows)
-        samples = np.concatenate([self._samples(i) for i in rows.tolist()]) if len(rows) else self.samples[:0]
-        return dataclasses.replace(self, **self._selected(rows), samples=samples)
+        chosen = row_numbers(rows)
+        samples = np.concatenate([self._samples(i) for i in chosen.tolist()]) if len(chosen) else self.samples[:0]
+        return dataclasses.replace(self, **self._selected(chosen), samples=samples)
 
     def windows(self, config: WindowConfig) -> Windows:
         """Cut every recording as a served one is cut."""
