@@ -277,8 +277,9 @@ def _record(
     stream = soxr.ResampleStream(native_rate_hz, rate_hz, 1, dtype="float32", quality=_RESAMPLER)
     pieces = []
     for block in blocks:
-        mono = block.mean(axis=1, dtype=np.float64)
-        if not np.abs(block).max() <= _ABSURD_PEAK:  # also true of NaN
+        # Of one channel, the mean is the channel, and many times faster to take.
+        mono = block[:, 0].astype(np.float64) if channels == 1 else block.mean(axis=1, dtype=np.float64)
+        if not max(-block.min(), block.max()) <= _ABSURD_PEAK:  # also true of NaN
             raise NonFiniteAudio(
                 f"{name}: samples that are NaN, infinite or absurdly large after "
                 f"{meter.n_frames / native_rate_hz:.1f} s; export it again as 16- or 24-bit PCM"

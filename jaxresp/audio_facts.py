@@ -12,6 +12,7 @@ from jaxtyping import Float
 SILENT_PEAK = 1e-7
 """-140 dBFS: below a 24-bit converter's last bit, so nothing was connected."""
 
+_FULL_SCALE = 0.99  # a flat top at this magnitude is clipping
 _SPECTRUM_FFT = 4096
 _BANDWIDTH_DROP_DB = 60.0
 
@@ -57,19 +58,22 @@ class Meter:
         self._sum = self._sum_of_squares = 0.0
         self._clipped = 0
         self._n_fft = min(_SPECTRUM_FFT, 1 << int(math.log2(rate_hz / 4)))  # ≤ 250 ms, fits the shortest sound
+        self._window = np.hanning(self._n_fft).astype(np.float32)
         self._power = np.zeros(self._n_fft // 2 + 1)
 
     def hear(self, block: Float[np.ndarray, "frames channels"], mono: Float[np.ndarray, " frames"]) -> None:
         self.n_frames += len(block)
-        self._low, self._high = np.minimum(self._low, block.min(0)), np.maximum(self._high, block.max(0))
+        low, high = block.min(0), block.max(0)
+        self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)
         self._mono_low, self._mono_high = min(self._mono_low, mono.min()), max(self._mono_high, mono.max())
         self._sum += float(mono.sum())
-        self._sum_of_squares += float(np.square(mono).sum())
-        self._clipped += _n_flat_top(block)
+        self._sum_of_squares += float(np.einsum("i,i", mono, mono))
+        if max(-low.min(), high.max()) >= _FULL_SCALE:
+            self._clipped += _n_flat_top(block)
         n_windows = len(mono) // self._n_fft
         frames = mono[: n_windows * self._n_fft].reshape(n_windows, self._n_fft)
-        frames = (frames - frames.mean(axis=1, keepdims=True)) * np.hanning(self._n_fft)
-        self._power += np.square(np.abs(np.fft.rfft(frames.astype(np.float32)))).sum(axis=0)
+        spectrum = np.fft.rfft((frames - frames.mean(axis=1, keepdims=True)).astype(np.float32) * self._window)
+        self._power += np.square(np.abs(spectrum)).sum(axis=0)
 
     @property
     def is_silent(self) -> bool:
@@ -107,7 +111,7 @@ def _dbfs(amplitude: float) -> float:
 
 def _n_flat_top(block: Float[np.ndarray, "frames channels"]) -> int:
     """Samples in runs of three or more equal ones at full scale."""
-    flat = (block[1:] == block[:-1]) & (np.abs(block[1:]) >= 0.99)
+    flat = (block[1:] == block[:-1]) & (np.abs(block[1:]) >= _FULL_SCALE)
     core = flat[1:] & flat[:-1]  # the middle of three equal samples
     member = np.zeros(block.shape, bool)
     for shift in range(3):

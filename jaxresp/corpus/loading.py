@@ -28,6 +28,12 @@ def load(prepared_dir: Path) -> Corpus:
     metadata = read_metadata(prepared_dir)
     if "content_sha256" not in metadata:
         raise CorpusError(f"{prepared_dir} holds no prepared dataset; build one with `jaxresp prepare`")
+    if metadata["examples"] != SPLIT or metadata["rate_hz"] is None:
+        what = "recordings at rates of their own" if metadata["examples"] == SPLIT else f"single {metadata['examples']}"
+        raise CorpusError(
+            f"{prepared_dir} holds {what}, to be read with tfds.builder_from_directory; what is loaded here is whole "
+            "recordings at one rate, so prepare such a configuration (recordings_16k, for example)"
+        )
     samples = np.empty(int(metadata["total_samples"]), np.int16)
     content, ends, rows = hashlib.sha256(), [0], []
     for example in _examples(prepared_dir):

@@ -32,7 +32,7 @@ _LEVEL_DBFS = -34.0
 class _Equipment(NamedTuple):
     """So many recordings made like this."""
 
-    count: int
+    number: int
     stethoscope: str
     mode: str
     rate_hz: int
@@ -117,7 +117,7 @@ def _plans(patients: Sequence[Patient], rng: np.random.Generator) -> list[_Plan]
         for diagnosis, count in published.RECORDINGS_BY_DIAGNOSIS.items()
         for number in _dealt([p.number for p in patients if p.diagnosis == diagnosis], count, rng)
     ]
-    equipment = [kind for kind in _EQUIPMENT for _ in range(kind.count)]
+    equipment = [kind for kind in _EQUIPMENT for _ in range(kind.number)]
     seconds = np.array([kind.duration_s for kind in equipment])
     n_cycles = 1 + rng.multinomial(published.CYCLES - len(owners), seconds / seconds.sum())
     flags = np.repeat(np.arange(4), [published.CYCLES_BY_LABEL[label] for label in published.LABELS])
