@@ -175,24 +175,24 @@ def test_what_the_filterings_of_a_patient_disagree_in_is_told(folder):
 def test_one_sound_under_two_labels_is_told_and_left_out_unless_asked_for(folder, tmp_path):
     healthy, asthma = "EP5_N,N,A R U,18,F", "EP1_Asthma,I E W,P L L,70,M"
     shutil.copy(folder / f"{healthy}.wav", folder / f"{asthma}.wav")
-    source = _read(folder)
-    assert source.findings == (
-        f"the same sound: {asthma} = {healthy}; the labels contradict each other, so all of them are left out",
-    )
-    assert set(source.excluded) == {healthy, asthma}
     prepared = prepare(folder, tmp_path / "data", dataset="kauh", partial=True)
     used, everything = load(prepared), load(prepared, everything=True)
     assert set(everything.recording.tolist()) - set(used.recording.tolist()) == {healthy, asthma}
+    told = f"the same sound in {asthma}, {healthy} of different patients (1, 5); diagnoses differ (Asthma, N); labels"
+    assert used.findings[0].startswith(told)
+    assert all("left out unless everything is asked for: its sound stands under contr" in f for f in used.findings[1:])
+    assert len(used.findings) == 3
     assert {"BP5_N,N,A R U,18,F", "DP5_N,N,A R U,18,F"} <= set(
         used.recording.tolist()
     )  # other sounds: nothing is known
 
 
-def test_one_sound_of_two_patients_with_one_label_is_used_once(folder):
-    first, second = "EP3_heart failure,Crep,P R L ,76,F", "EP3000_heart failure,Crep,P R L ,76,F"
-    shutil.copy(folder / f"{first}.wav", folder / f"{second}.wav")
-    source = _read(folder)
-    assert dict(source.excluded) == {first: f"the same sound as {second}"}  # in order of their names
+def test_one_sound_of_two_patients_with_one_label_is_used_once(folder, tmp_path):
+    first, second = "EP3000_heart failure,Crep,P R L ,76,F", "EP3_heart failure,Crep,P R L ,76,F"
+    shutil.copy(folder / f"{second}.wav", folder / f"{first}.wav")
+    used = load(prepare(folder, tmp_path / "data", dataset="kauh", partial=True))
+    assert first in used.recording  # the first in order of the names
+    assert second not in used.recording
 
 
 @pytest.mark.real_data
@@ -210,8 +210,7 @@ def test_the_real_recordings(real_data, tmp_path):
         assert sum(n for name, n in diagnoses.items() if diagnosis.casefold() in name.casefold()) == told
     assert Counter(corpus.sound.tolist())["normal"] == sum(",N," in stem for stem in stems) == 35
     assert set(corpus.native_rate_hz.tolist()) == {4_000}
-    (finding,) = corpus.findings
-    assert "EP76_" in finding
-    assert "EP77_" in finding
-    assert "contradict" in finding
+    same, *out = corpus.findings
+    assert re.match(r"the same sound in EP76_.*, EP77_.* of different patients \(76, 77\); diagnoses differ", same)
+    assert [finding.partition("_")[0] for finding in out] == ["EP76", "EP77"]
     assert set(corpus.patient.tolist()) - set(used.patient.tolist()) == {"76", "77"}

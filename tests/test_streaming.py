@@ -99,7 +99,7 @@ def test_recordings_that_are_left_out_are_not_streamed(corpus, prepared, tmp_pat
     copy = shutil.copytree(prepared, tmp_path / "copy")
     metadata = json.loads((copy / "metadata.json").read_text())
     name = str(corpus.recording[3])
-    (copy / "metadata.json").write_text(json.dumps(metadata | {"excluded": {name: "for this test"}}))
+    (copy / "metadata.json").write_text(json.dumps(metadata | {"left_out": {name: "for this test"}}))
     windows = InMemory(load(copy).windows(WINDOW))
     streamed = StreamedWindows(copy, WINDOW)
     assert name not in streamed.recordings.recording
@@ -138,8 +138,8 @@ def test_a_damaged_dataset_is_refused_before_anything_is_read_from_it(prepared, 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rate_hz": 0}, "every recording at its own rate, and a corpus has one; prepare a configuration of one rate"),
-        ({"intervals": ""}, "no recordings but cycles cut from them; prepare the configuration recordings_16k"),
+        ({"rate_hz": None}, r"recordings at rates of their own, .* prepare such a configuration \(recordings_16k"),
+        ({"examples": "cycles"}, r"single cycles, .*; what is loaded here is whole recordings at one rate"),
     ],
 )
 def test_a_configuration_that_is_no_corpus_is_refused_with_the_remedy(prepared, tmp_path, change, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -9,7 +10,7 @@ from etils import epath
 
 from jaxresp import audio, taxonomy
 from jaxresp.corpus import folder as folders
-from jaxresp.corpus.source import Source
+from jaxresp.corpus.source import Source, SourceRecording
 from jaxresp.shipped import load_module
 
 kauh_folder = load_module("datasets/kauh/kauh_folder.py", "jaxresp._shipped_kauh_folder")
@@ -42,3 +43,7 @@ class Builder(recording_builder.RecordingBuilder):  # type: ignore[name-defined,
     @classmethod
     def read_source(cls, path: Path, *, partial: bool) -> Source:
         return kauh_folder.read_folder(path, partial=partial, check_sound=recording_builder.check_sound)
+
+    @classmethod
+    def left_out(cls, same: Sequence[SourceRecording]) -> Mapping[str, str]:
+        return kauh_folder.left_out(same)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from jaxresp.corpus.folder import files_in, is_complete, nearest, one_of_each_name, same_sounds
+from jaxresp.corpus.folder import files_in, is_complete, nearest, one_of_each_name
 from jaxresp.corpus.source import SOUND_REMEDY, DatasetError, Faults, Source, SourceRecording, files_sha256
 from jaxresp.taxonomy import KAUH_SOUNDS
 
@@ -82,8 +82,7 @@ def _read_folder(folder: Path, partial: bool, check_sound: Callable[[Path], str 
     counts = Counter({"recordings": len(recordings), "adults": len({each.patient for each in recordings})})
     counts.update(f"recordings of {each.index}" for each in recordings)
     complete = is_complete(folder, "KAUH", counts, PUBLISHED, partial=partial)
-    told, excluded = _duplicates(recordings)
-    return Source(tuple(recordings), partial=not complete, findings=(*findings, *told), excluded=excluded)
+    return Source(tuple(recordings), partial=not complete, findings=tuple(findings))
 
 
 def _recording(wav: Path, faults: Faults) -> SourceRecording | None:
@@ -163,19 +162,12 @@ def _disagreements(recordings: Iterable[SourceRecording], faults: Faults) -> lis
     return findings
 
 
-def _duplicates(recordings: Iterable[SourceRecording]) -> tuple[list[str], dict[str, str]]:
-    """Findings about recordings of the same sound, and which of them to leave out.
+def left_out(same: Sequence[SourceRecording]) -> dict[str, str]:
+    """Which of some recordings of one sound not to use, and why.
 
-    One sound under two diagnoses or sounds cannot be right twice, and nothing tells which is: all of them are left out.
-    Where two patients' labels agree, the first stays, so that no sound is on two sides of a split by patient.
+    One sound under two diagnoses or sounds cannot be right twice, and nothing tells which is: all of them. Where the
+    labels agree, all but the first, so that no sound is on two sides of a split by patient.
     """
-    findings, excluded = [], {}
-    for group in same_sounds(recordings, {each.name: each.sha256 for each in recordings}):
-        said = f"the same sound: {' = '.join(each.name for each in group)}"
-        if len({(each.diagnosis, each.sound_label) for each in group}) > 1:
-            findings.append(f"{said}; the labels contradict each other, so all of them are left out")
-            excluded.update({each.name: said for each in group})
-        else:
-            findings.append(f"{said}; {group[0].name} is used, the other left out")
-            excluded.update({each.name: f"the same sound as {group[0].name}" for each in group[1:]})
-    return findings, excluded
+    if len({(each.diagnosis, each.sound_label) for each in same}) > 1:
+        return {each.name: "its sound stands under contradicting labels" for each in same}
+    return {each.name: f"{same[0].name} is used" for each in same[1:]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial as bind
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from etils import epath
 from jaxresp import audio, taxonomy
 from jaxresp.audio import AudioLimits
 from jaxresp.corpus import folder as folders
-from jaxresp.corpus.source import Source
+from jaxresp.corpus.source import Source, SourceRecording
 from jaxresp.shipped import load_module
 
 sprsound_folder = load_module("datasets/sprsound/sprsound_folder.py", "jaxresp._shipped_sprsound_folder")
@@ -47,3 +48,7 @@ class Builder(recording_builder.RecordingBuilder):  # type: ignore[name-defined,
     def read_source(cls, path: Path, *, partial: bool) -> Source:
         check_sound = bind(recording_builder.check_sound, limits=cls.LIMITS)
         return sprsound_folder.read_folder(path, partial=partial, check_sound=check_sound)
+
+    @classmethod
+    def left_out(cls, same: Sequence[SourceRecording]) -> Mapping[str, str]:
+        return sprsound_folder.left_out(same)

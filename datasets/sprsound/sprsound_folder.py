@@ -9,13 +9,13 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxresp.corpus.folder import files_in, is_complete, nearest, one_of_each_name, same_sounds
+from jaxresp.corpus.folder import files_in, is_complete, nearest, one_of_each_name
 from jaxresp.corpus.source import SOUND_REMEDY, Annotations, DatasetError, Faults, Source, SourceRecording, files_sha256
 from jaxresp.taxonomy import SOUND_OF, SPRSOUND_EVENTS, SPRSOUND_RECORD_LABELS
 
@@ -99,9 +99,7 @@ def _read_folder(folder: Path, partial: bool, check_sound: Callable[[Path], str 
                 faults.add(wav.name, trouble, SOUND_REMEDY)
     faults.raise_if_any()
     complete = is_complete(folder, "SPRSound (2022/2023 release)", _counts(recordings), PUBLISHED, partial=partial)
-    findings, excluded = _duplicates(recordings)
-    findings += _contradictions(recordings)
-    return Source(tuple(recordings), partial=not complete, findings=tuple(findings), excluded=excluded)
+    return Source(tuple(recordings), partial=not complete, findings=tuple(_contradictions(recordings)))
 
 
 def _one_side_each(annotations: Iterable[Path], faults: Faults) -> None:
@@ -187,22 +185,13 @@ def _counts(recordings: list[SourceRecording]) -> Counter[str]:
     return counts
 
 
-def _duplicates(recordings: list[SourceRecording]) -> tuple[list[str], dict[str, str]]:
-    """Findings about recordings of the same sound, and which of them to leave out.
+def left_out(same: Sequence[SourceRecording]) -> dict[str, str]:
+    """Which of some recordings of one sound not to use, and why: all but one, and the one that stays is tested.
 
-    The copy that stays is one of a test side, so that published test results stay comparable and training does not hear
-    what is tested. Where the labels contradict each other, the sound still is one recording; both labels are told.
+    So published test results stay comparable, and training does not hear what is tested.
     """
-    findings, excluded = [], {}
-    sound_sha256 = {each.name: files_sha256(each.wav) for each in recordings}
-    for group in same_sounds(recordings, sound_sha256):
-        kept = min(group, key=lambda each: each.official_split == "train")
-        said = [f"{each.name} ({each.official_split}, {each.sound_label})" for each in group]
-        findings.append(f"the same sound: {' = '.join(said)}; {kept.name} is used, the other left out")
-        excluded.update(
-            {each.name: f"the same sound as {kept.name} ({kept.official_split})" for each in group if each is not kept}
-        )
-    return findings, excluded
+    kept = min(same, key=lambda each: each.official_split == "train")
+    return {each.name: f"{kept.name} ({kept.official_split}) is used" for each in same if each is not kept}
 
 
 def _contradictions(recordings: list[SourceRecording]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the readers of publishers' folders share: which files are there, which sounds are the same, what is missing."""
+"""What the readers of publishers' folders share: which files are there, what is missing, what was meant."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from jaxresp.corpus.source import DatasetError, Faults, SourceRecording
+from jaxresp.corpus.source import DatasetError, Faults
 
 _MOST_FILES = 20_000  # the largest of our datasets, unpacked with all its extras, has 11,000; a home folder has more
 
@@ -53,21 +53,6 @@ def one_of_each_name(folder: Path, paths: Iterable[Path]) -> dict[str, Path]:
             faults.add(path.name, f"two files of this name: {where}", "remove the wrong one")
     faults.raise_if_any()
     return dict(sorted(by_name.items()))
-
-
-def same_sounds(
-    recordings: Iterable[SourceRecording], sound_sha256: Mapping[str, str]
-) -> list[tuple[SourceRecording, ...]]:
-    """Recordings whose sound files hold the same bytes, each group in the order given.
-
-    Args:
-        recordings: of a folder.
-        sound_sha256: of every recording's sound file alone, by the recording's name.
-    """
-    groups: dict[str, list[SourceRecording]] = {}
-    for recording in recordings:
-        groups.setdefault(sound_sha256[recording.name], []).append(recording)
-    return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
 def is_complete(

@@ -51,7 +51,7 @@ def read(
 ) -> tuple[dict[str, Any], list[int]]:
     """The fields of Recordings, and which example of the files each row is; the sound goes into `samples`, if given."""
     metadata = _metadata_of_recordings(prepared_dir)
-    excluded = {} if everything else metadata["excluded"]
+    left_out = {} if everything else metadata["left_out"]
     content, total, ends, numbers, rows = hashlib.sha256(), 0, [0], [], []
     for number, example in enumerate(_examples(prepared_dir)):
         content.update(example_sha256(example))
@@ -59,7 +59,7 @@ def read(
         total += length
         if total > metadata["total_samples"] or int(example["rate_hz"]) != metadata["rate_hz"]:
             break  # the fingerprint then differs as well
-        if text(example["recording"]) in excluded:
+        if text(example["recording"]) in left_out:
             continue
         if samples is not None:
             samples[ends[-1] : ends[-1] + length] = example["audio"]
@@ -69,8 +69,8 @@ def read(
     fingerprint = content.hexdigest()
     if fingerprint != metadata["content_sha256"] or total != metadata["total_samples"]:
         raise CorpusError(f"{prepared_dir} is not what was written there (its fingerprint differs); prepare it again")
-    if excluded:
-        fingerprint = hashlib.sha256(f"{fingerprint} without {sorted(excluded)}".encode()).hexdigest()
+    if left_out:
+        fingerprint = hashlib.sha256(f"{fingerprint} without {sorted(left_out)}".encode()).hexdigest()
     annotations, offsets = _annotations([row[metadata["intervals"]] for row in rows], metadata["annotation_labels"])
     columns = {
         "name": str(metadata["name"]),
@@ -107,15 +107,12 @@ def _metadata_of_recordings(prepared_dir: Path) -> dict[str, Any]:
     metadata = read_metadata(prepared_dir)
     if "content_sha256" not in metadata:
         raise CorpusError(f"{prepared_dir} holds no prepared dataset; build one with `jaxresp prepare`")
-    if not metadata.get("intervals"):
+    if metadata["examples"] != SPLIT or metadata["rate_hz"] is None:
+        what = "recordings at rates of their own" if metadata["examples"] == SPLIT else f"single {metadata['examples']}"
         raise CorpusError(
-            f"{prepared_dir} holds no recordings but {metadata.get('unit', 'cycle')}s cut from them; "
-            "prepare the configuration recordings_16k, and cut them with Corpus.intervals"
-        )
-    if not metadata.get("rate_hz"):
-        raise CorpusError(
-            f"{prepared_dir} holds every recording at its own rate, and a corpus has one; "
-            "prepare a configuration of one rate, such as recordings_16k"
+            f"{prepared_dir} holds {what}, to be read with tfds.builder_from_directory; what is loaded here is whole "
+            "recordings at one rate, so prepare such a configuration (recordings_16k, for example; "
+            "Corpus.intervals cuts it)"
         )
     return metadata
 
