@@ -25,7 +25,7 @@ from jaxresp.run import RunConfig, WorkdirInUse, WorkdirMismatch, load_results, 
 from jaxresp.splits import SplitError
 from jaxresp.sweep import SearchSpace
 from jaxresp.synthetic import SyntheticConfig, write_corpus
-from jaxresp.taxonomy import BINARY
+from jaxresp.taxonomy import BINARY, TASKS
 from jaxresp.tracking import Tracker
 from jaxresp.train import TrainConfig
 
@@ -306,6 +306,15 @@ def test_a_run_of_nothing_or_of_something_twice_is_refused(part):
     for names in ((), (name, name)):
         with pytest.raises(JaxrespError, match=part):
             replace(CONFIG, **{part: names})
+
+
+def test_a_run_about_cycles_or_events_is_refused():
+    for task in TASKS.values():
+        if task.labels_intervals:
+            with pytest.raises(JaxrespError, match=f"task '{task.name}' asks about every {task.unit}"):
+                replace(CONFIG, tasks=(task.name,))
+        else:
+            assert replace(CONFIG, tasks=(task.name,)).tasks == (task.name,)
 
 
 @pytest.mark.usefixtures("untracked")

@@ -71,7 +71,6 @@ def is_complete(
         DatasetError: it does not and should; says what is missing or too much.
     """
     wrong = [f"{found.get(key, 0):,} of {n:,} {key}" for key, n in published.items() if found.get(key, 0) != n]
-    wrong += [f"{n:,} {key}, where none were published" for key, n in found.items() if key not in published]
     if wrong and not partial:
         raise DatasetError(
             f"{folder} is not the whole of {title}: {'; '.join(wrong)}. Complete the folder, "
