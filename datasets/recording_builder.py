@@ -155,6 +155,7 @@ class RecordingBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         faults.raise_if_any()
         self.info.metadata.update(
             content_sha256=content.hexdigest(),
+            total_examples=key,
             total_samples=total,
             findings=[
                 *folder.findings,

@@ -54,7 +54,7 @@ def test_every_recording_is_what_read_audio_gives(made_up, corpus):
 
 
 def test_the_corpus_says_that_it_is_a_part_and_made_up(corpus):
-    assert (corpus.name, corpus.version, corpus.partial, corpus.made_up) == ("icbhi", "2.0.0", True, True)
+    assert (corpus.name, corpus.version, corpus.partial, corpus.made_up) == ("icbhi", "2.0.0+partial", True, True)
     assert set(corpus.official_split.tolist()) <= {"train", "test"}
     assert corpus.samples.dtype == np.int16
     assert corpus.samples.base is None  # its own memory, no view into files

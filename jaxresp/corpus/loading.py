@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def load(prepared_dir: Path) -> Corpus:
     metadata = read_metadata(prepared_dir)
     if "content_sha256" not in metadata:
         raise CorpusError(f"{prepared_dir} holds no prepared dataset; build one with `jaxresp prepare`")
-    if metadata["examples"] != SPLIT or metadata["rate_hz"] is None:
+    if not is_loadable(metadata):
         what = "recordings at rates of their own" if metadata["examples"] == SPLIT else f"single {metadata['examples']}"
         raise CorpusError(
             f"{prepared_dir} holds {what}, to be read with tfds.builder_from_directory; what is loaded here is whole "
@@ -64,6 +64,11 @@ def load(prepared_dir: Path) -> Corpus:
         **{key: np.array([row[key] for row in rows], np.float32) for key in FLOATS},
         **{key: np.array([row[key] for row in rows], np.int32) for key in INTEGERS if key != "rate_hz"},
     )
+
+
+def is_loadable(metadata: Mapping[str, Any]) -> bool:
+    """Whether a prepared dataset holds whole recordings at one rate, so that `load` can open it."""
+    return metadata["examples"] == SPLIT and metadata["rate_hz"] is not None
 
 
 def read_metadata(prepared_dir: Path) -> dict[str, Any]:
