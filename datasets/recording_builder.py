@@ -172,6 +172,7 @@ class RecordingBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         left_out = {name: why for same in same_sounds for name, why in self.left_out(same).items()}
         self.info.metadata.update(
             content_sha256=content.hexdigest(),
+            total_examples=key,
             total_samples=total,
             left_out=left_out,
             findings=[

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from jaxresp.audio import read_audio
-from jaxresp.corpus import Corpus, DatasetError, combine, load, prepare
+from jaxresp.corpus import Corpus, DatasetError, combine, guess_dataset, load, prepare
 from jaxresp.corpus.source import Source
 from jaxresp.shipped import load_module
 from jaxresp.taxonomy import BINARY, DIAGNOSIS_GROUP, OBSTRUCTIVE
@@ -67,6 +67,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 def test_the_corpus_holds_what_the_names_say_in_shared_spelling(corpus, tmp_path):
     folder = _write(tmp_path)
+    assert guess_dataset(folder) == "kauh"
     assert (corpus.name, corpus.rate_hz, len(corpus)) == ("kauh", 16_000, 3 * len(NAMES))
     assert corpus.recording.tolist() == sorted(path.stem for path in folder.iterdir())
     for i, name in enumerate(corpus.recording.tolist()):

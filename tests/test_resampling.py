@@ -39,7 +39,7 @@ def db(ratio: float | np.ndarray) -> np.ndarray:
 
 
 def spectral_peak(samples: np.ndarray) -> float:
-    """Amplitude of the strongest tone: images and aliases are tones, while rounding to int16 is spread over all bins."""
+    """Amplitude of the strongest tone: what images and aliases are; rounding to int16 is spread over all bins."""
     window = np.hanning(len(samples))
     return float(2 * np.abs(np.fft.rfft(samples * window)).max() / window.sum())
 

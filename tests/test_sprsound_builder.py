@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from jaxresp.audio import read_audio
-from jaxresp.corpus import Corpus, DatasetError, combine, load, prepare
+from jaxresp.corpus import Corpus, DatasetError, combine, guess_dataset, load, prepare
 from jaxresp.corpus.source import Source
 from jaxresp.shipped import load_module
 from jaxresp.taxonomy import SOUND_OF, SPRSOUND_EVENTS, SPRSOUND_RECORD_LABELS, task_named
@@ -133,6 +133,7 @@ def test_the_tasks_read_records_and_events(corpora):
     ids=["2022 release", "the publisher's repository"],
 )
 def test_either_layout_reads_the_same_and_extras_are_not_read(folder, names):
+    assert guess_dataset(folder) == "sprsound"
     before = _read(folder)
     for old, new in names.items():
         (folder / old).rename(folder / new)

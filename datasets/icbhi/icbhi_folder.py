@@ -8,6 +8,7 @@ from __future__ import annotations
 import filecmp
 import os
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -105,11 +106,11 @@ def _read_folder(folder: Path, partial: bool, check_sound: Callable[[SourceFile]
 
 def _files(source: Path) -> list[SourceFile]:
     """Every file in a folder, at any depth, in order; where no sound is among them, those in the archives there too."""
-    if source.is_file():
+    if source.is_file() and zipfile.is_zipfile(source):
         beside = [path for path in sorted(source.parent.iterdir()) if path.name in _METADATA_FILES and path.is_file()]
         return [*beside, *zip_members(source)]
     if not source.is_dir():
-        raise DatasetError(f"{source} is not a folder; give the folder that ICBHI 2017 was unpacked into")
+        raise DatasetError(f"{source} is not a folder, nor a whole zip archive. {_WHICH_FOLDER}")
     paths = _walk(source)
     files: list[SourceFile] = list(paths)
     if not any(path.suffix.lower() == ".wav" for path in paths):
@@ -305,10 +306,9 @@ def _complete(recordings: Sequence[SourceRecording], said: _Tables, faults: Faul
         ),
     )
     differing = [
-        f"{found[name]} {what} of {name} ({count} were published)"
+        f"{what}: " + ", ".join(f"{name} {found[name]} instead of {n}" for name, n in wrong.items())
         for what, expected, found in counts
-        for name, count in expected.items()
-        if found[name] != count
+        if (wrong := {name: n for name, n in expected.items() if found[name] != n})
     ]
     if not differing:
         _refuse_leftovers(recordings, said, faults)
@@ -321,7 +321,8 @@ def _complete(recordings: Sequence[SourceRecording], said: _Tables, faults: Faul
             f"{published.RECORDINGS} of {published.PATIENTS} with {published.CYCLES}",
             "complete the folder, or say that a part is meant with --partial (partial=True)",
         )
-        faults.add(_WHOLE, "it has " + ", ".join(differing), "restore the published files")
+        for what in differing:
+            faults.add(_WHOLE, what, "restore the published files")
         missing = sorted(map(str, set(said.splits or ()) - {_key(each) for each in recordings}))
         if missing:
             more = f" and {len(missing) - _MOST_NAMES} more" if len(missing) > _MOST_NAMES else ""

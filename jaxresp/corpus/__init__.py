@@ -1,8 +1,10 @@
 """A publisher's folder → a prepared TFDS dataset → arrays ready for the device.
 
+    archive.py     files inside a zip archive that was not unpacked
     source.py      what a folder says about every recording, or every fault it has     (made by datasets/*)
     folder.py      what the readers of folders share
     schema.py      the example that every dataset writes and `load` reads
+    findings.py    what nobody can mend and everybody should know, such as duplicates
     building.py    prepare: build one with TFDS, whole or not at all
     loading.py     load: open what was built, by its directory and without the builder
     recordings.py  Recordings: the columns, without sound
@@ -14,10 +16,10 @@
 TFDS and Grain are imported only while a dataset is built, opened or streamed.
 """
 
-from jaxresp.corpus.building import DATASETS, prepare
+from jaxresp.corpus.building import DATASETS, guess_dataset, prepare
 from jaxresp.corpus.combining import combine
 from jaxresp.corpus.intervals import IntervalConfig, Intervals
-from jaxresp.corpus.loading import load, load_recordings
+from jaxresp.corpus.loading import is_loadable, load, load_recordings, read_metadata
 from jaxresp.corpus.recordings import Recordings
 from jaxresp.corpus.schema import SPLIT, example_sha256
 from jaxresp.corpus.source import Annotations, CorpusError, DatasetError
@@ -36,7 +38,10 @@ __all__ = [
     "Windows",
     "combine",
     "example_sha256",
+    "guess_dataset",
+    "is_loadable",
     "load",
     "load_recordings",
     "prepare",
+    "read_metadata",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,11 @@ def read(
     return columns, numbers
 
 
+def is_loadable(metadata: Mapping[str, Any]) -> bool:
+    """Whether a prepared dataset holds whole recordings at one rate, so that `load` can open it."""
+    return metadata["examples"] == SPLIT and metadata["rate_hz"] is not None
+
+
 def read_metadata(prepared_dir: Path) -> dict[str, Any]:
     """What the builder noted about a finished build; empty where there is none."""
     file = prepared_dir / "metadata.json"
@@ -107,7 +112,7 @@ def _metadata_of_recordings(prepared_dir: Path) -> dict[str, Any]:
     metadata = read_metadata(prepared_dir)
     if "content_sha256" not in metadata:
         raise CorpusError(f"{prepared_dir} holds no prepared dataset; build one with `jaxresp prepare`")
-    if metadata["examples"] != SPLIT or metadata["rate_hz"] is None:
+    if not is_loadable(metadata):
         what = "recordings at rates of their own" if metadata["examples"] == SPLIT else f"single {metadata['examples']}"
         raise CorpusError(
             f"{prepared_dir} holds {what}, to be read with tfds.builder_from_directory; what is loaded here is whole "
