@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -194,6 +196,28 @@ def test_one_sound_of_two_patients_with_one_label_is_used_once(folder, tmp_path)
     used = load(prepare(folder, tmp_path / "data", dataset="kauh", partial=True))
     assert first in used.recording  # the first in order of the names
     assert second not in used.recording
+
+
+def test_an_archive_that_was_not_unpacked_reads_as_its_folder_does(folder, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "download"), "zip", folder.parent, folder.name)
+    told = [{**dataclasses.asdict(r), "wav": "", "annotations": ""} for r in _read(folder).recordings]
+    assert [{**vars(r), "wav": "", "annotations": ""} for r in _read(Path(archive)).recordings] == told
+    inside = tmp_path / "downloads"
+    inside.mkdir()
+    shutil.move(archive, inside)
+    corpus = load(prepare(inside, tmp_path / "data", dataset="kauh", partial=True))
+    assert corpus.recording.tolist() == [each["name"] for each in told]
+
+
+def test_a_damaged_archive_is_told_by_the_file_in_it(folder, tmp_path):
+    archive = Path(shutil.make_archive(str(tmp_path / "download"), "zip", folder.parent, folder.name))
+    with zipfile.ZipFile(archive) as opened:
+        info = next(each for each in opened.infolist() if each.filename.endswith(".wav"))
+    data = bytearray(archive.read_bytes())
+    data[info.header_offset + 30 + len(info.filename) + info.compress_size // 2] ^= 0x55
+    archive.write_bytes(data)
+    with pytest.raises(DatasetError, match=f"{Path(info.filename).name}: cannot be read from download.zip"):
+        _read(archive)
 
 
 @pytest.mark.real_data

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -308,6 +309,28 @@ def test_with_another_corpus_words_are_shared_and_patients_are_not(corpora, easy
     labels = np.concatenate([easy_corpus.labels(cycles), own.labels(cycles)])
     np.testing.assert_array_equal(both.labels(cycles), labels)
     assert both.sound.tolist() == [*easy_corpus.sound.tolist(), *own.sound.tolist()]
+
+
+def test_an_archive_that_was_not_unpacked_reads_as_its_folder_does(folder, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "download"), "zip", folder.parent, folder.name)
+    told = [{**dataclasses.asdict(r), "wav": "", "annotations": ""} for r in _read(folder).recordings]
+    assert [{**vars(r), "wav": "", "annotations": ""} for r in _read(Path(archive)).recordings] == told
+    inside = tmp_path / "downloads"
+    inside.mkdir()
+    shutil.move(archive, inside)
+    corpus = load(prepare(inside, tmp_path / "data", dataset="sprsound", partial=True))
+    assert corpus.recording.tolist() == [each["name"] for each in told]
+
+
+def test_a_damaged_archive_is_told_by_the_file_in_it(folder, tmp_path):
+    archive = Path(shutil.make_archive(str(tmp_path / "download"), "zip", folder.parent, folder.name))
+    with zipfile.ZipFile(archive) as opened:
+        info = next(each for each in opened.infolist() if each.filename.endswith(".wav"))
+    data = bytearray(archive.read_bytes())
+    data[info.header_offset + 30 + len(info.filename) + info.compress_size // 2] ^= 0x55
+    archive.write_bytes(data)
+    with pytest.raises(DatasetError, match=f"{Path(info.filename).name}: cannot be read from download.zip"):
+        _read(archive)
 
 
 @pytest.mark.real_data

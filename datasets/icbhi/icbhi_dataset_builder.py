@@ -8,6 +8,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from jaxresp import audio
+from jaxresp.corpus import folder as folders
 from jaxresp.corpus.source import Source
 from jaxresp.shipped import load_module
 
@@ -50,6 +51,7 @@ class Builder(recording_builder.RecordingBuilder):  # type: ignore[name-defined,
     LABELS = icbhi_folder.published.LABELS
     CODE = (
         __file__,
+        folders.__file__,
         icbhi_folder.__file__,
         icbhi_folder.tables.__file__,
         icbhi_folder.published.__file__,

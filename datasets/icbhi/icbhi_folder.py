@@ -5,10 +5,8 @@ Reads text only (icbhi_tables.py); sound is left to whoever builds. Knows nothin
 
 from __future__ import annotations
 
-import filecmp
 import os
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jaxresp.corpus.archive import ArchiveError, ZipMember, zip_members
+from jaxresp.corpus.archive import ArchiveError
+from jaxresp.corpus.folder import files_in, one_of_each_name
 from jaxresp.corpus.source import (
     SOUND_REMEDY,
     DatasetError,
@@ -37,7 +36,6 @@ SPLIT_FILES = ("ICBHI_challenge_train_test.txt",)
 DIFFERENCE_FILES = ("filename_differences.txt",)
 MADE_UP_FILE = "MADE_UP.txt"
 
-_MOST_FILES = 20_000  # Kaggle's folder, which holds everything twice, has 3,700; a home folder has more than these
 _MOST_NAMES = 40  # of missing recordings, in a message
 _WHOLE = "(the whole folder)"
 
@@ -71,7 +69,7 @@ def read_folder(folder: Path, *, partial: bool, check_sound: Callable[[SourceFil
 
 def _read_folder(folder: Path, partial: bool, check_sound: Callable[[SourceFile], str | None]) -> Source:
     faults = Faults(folder)
-    files = _files(folder)
+    files = files_in(folder, "ICBHI", _WHICH_FOLDER, beside=_METADATA_FILES)
     wavs, texts = _sounds_and_annotations(folder, files)
     _pair(wavs, texts, faults)
     said = _read_tables(files, faults)
@@ -104,38 +102,7 @@ def _read_folder(folder: Path, partial: bool, check_sound: Callable[[SourceFile]
 # Which files there are
 
 
-def _files(source: Path) -> list[SourceFile]:
-    """Every file in a folder, at any depth, in order; where no sound is among them, those in the archives there too."""
-    if source.is_file() and zipfile.is_zipfile(source):
-        beside = [path for path in sorted(source.parent.iterdir()) if path.name in _METADATA_FILES and path.is_file()]
-        return [*beside, *zip_members(source)]
-    if not source.is_dir():
-        raise DatasetError(f"{source} is not a folder, nor a whole zip archive. {_WHICH_FOLDER}")
-    paths = _walk(source)
-    files: list[SourceFile] = list(paths)
-    if not any(path.suffix.lower() == ".wav" for path in paths):
-        for path in paths:
-            if path.suffix.lower() == ".zip":
-                files += zip_members(path)
-    return files
-
-
 _METADATA_FILES = (*DIAGNOSIS_FILES, *DEMOGRAPHIC_FILES, *SPLIT_FILES, *DIFFERENCE_FILES, MADE_UP_FILE)
-
-
-def _walk(folder: Path) -> list[Path]:
-    """Folders that vanish while we look are passed over."""
-    files: list[Path] = []
-    for parent, folders, names in os.walk(folder):
-        # Archives made on a Mac carry "._name.wav" and __MACOSX; neither is a recording.
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        files += (Path(parent, name) for name in names if not name.startswith("."))
-        if len(files) > _MOST_FILES:
-            raise DatasetError(
-                f"{folder} holds more than {_MOST_FILES:,} files: it is no ICBHI folder, or much more than one. "
-                f"{_WHICH_FOLDER}"
-            )
-    return sorted(files)
 
 
 def _sounds_and_annotations(
@@ -156,32 +123,7 @@ def _sounds_and_annotations(
         for path in files
         if path.suffix.lower() == ".txt" and path.parent in in_audio_folder and re.match(r"\d+_", path.name)
     ]
-    return _unique(folder, wavs), _unique(folder, texts)
-
-
-def _unique(folder: Path, paths: Iterable[SourceFile]) -> dict[str, SourceFile]:
-    """Files by name. Kaggle's archive holds everything twice; identical copies count once, others are an error."""
-    faults = Faults(folder)
-    by_name: dict[str, SourceFile] = {}
-    for path in paths:
-        first = by_name.setdefault(path.stem, path)
-        if first is not path and not _same(first, path):
-            where = f"{_within(folder, first)} and {_within(folder, path)} differ"
-            faults.add(path.name, f"two files of this name: {where}", "remove the wrong one")
-    faults.raise_if_any()
-    return dict(sorted(by_name.items()))
-
-
-def _same(a: SourceFile, b: SourceFile) -> bool:
-    if isinstance(a, ZipMember) and isinstance(b, ZipMember):
-        return a.checksum == b.checksum
-    if isinstance(a, Path) and isinstance(b, Path):
-        return filecmp.cmp(a, b, shallow=False)
-    return a.read_bytes() == b.read_bytes()
-
-
-def _within(folder: Path, path: SourceFile) -> str:
-    return str(path.relative_to(folder)) if isinstance(path, Path) else str(path)
+    return one_of_each_name(folder, wavs), one_of_each_name(folder, texts)
 
 
 def _pair(wavs: dict[str, SourceFile], texts: dict[str, SourceFile], faults: Faults) -> None:

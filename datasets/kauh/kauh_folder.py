@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from jaxresp.corpus.archive import ArchiveError
 from jaxresp.corpus.folder import files_in, is_complete, nearest, one_of_each_name
-from jaxresp.corpus.source import SOUND_REMEDY, DatasetError, Faults, Source, SourceRecording, files_sha256
+from jaxresp.corpus.source import SOUND_REMEDY, DatasetError, Faults, Source, SourceFile, SourceRecording, files_sha256
 from jaxresp.taxonomy import KAUH_SOUNDS
 
 #: 112 adults, each in three filterings: bell (20–200 Hz), diaphragm (100–500 Hz), extended range (50–500 Hz).
@@ -41,11 +42,11 @@ _WHICH = 'Give the folder that holds the recordings, named as "EP1_Asthma,I E W,
 _RESTORE = 'restore the published name, such as "EP1_Asthma,I E W,P L L,70,M.wav", or move the file out of the folder'
 
 
-def read_folder(folder: Path, *, partial: bool, check_sound: Callable[[Path], str | None]) -> Source:
+def read_folder(folder: Path, *, partial: bool, check_sound: Callable[[SourceFile], str | None]) -> Source:
     """Read a folder, wherever in it the recordings lie.
 
     Args:
-        folder: what was unpacked.
+        folder: what was unpacked, or a zip file of it.
         partial: whether fewer recordings than were published will do, for example one filtering of each patient.
         check_sound: tells what is wrong with a sound file, or None. Asked only where the folder has other faults, so
             that one error names all; whoever builds decodes every file anyway and reports in the same way.
@@ -61,7 +62,7 @@ def read_folder(folder: Path, *, partial: bool, check_sound: Callable[[Path], st
         ) from error
 
 
-def _read_folder(folder: Path, partial: bool, check_sound: Callable[[Path], str | None]) -> Source:
+def _read_folder(folder: Path, partial: bool, check_sound: Callable[[SourceFile], str | None]) -> Source:
     wavs = [path for path in files_in(folder, "KAUH", _WHICH) if path.suffix.lower() == ".wav"]
     if not any(_NAME.fullmatch(path.stem) for path in wavs):  # else every one of them would be listed
         raise DatasetError(f"{folder} is no KAUH folder: none of its {len(wavs)} .wav files is named so. {_WHICH}")
@@ -85,7 +86,7 @@ def _read_folder(folder: Path, partial: bool, check_sound: Callable[[Path], str 
     return Source(tuple(recordings), partial=not complete, findings=tuple(findings))
 
 
-def _recording(wav: Path, faults: Faults) -> SourceRecording | None:
+def _recording(wav: SourceFile, faults: Faults) -> SourceRecording | None:
     """What a file name says; None, with the faults noted, where it is not right."""
     match = _NAME.fullmatch(wav.stem)
     if match is None:
@@ -110,8 +111,13 @@ def _recording(wav: Path, faults: Faults) -> SourceRecording | None:
         faults.add(wav.name, f"unknown sex {sex!r}", "it is F or M")
     if len(faults.found) > before or location is None:
         return None
+    try:
+        sha256 = files_sha256(wav)
+    except ArchiveError as error:
+        faults.add(wav.name, str(error).removeprefix(f"{wav.name}: "), SOUND_REMEDY)
+        return None
     return SourceRecording(
-        name=wav.stem, patient=patient, wav=wav, sha256=files_sha256(wav), index=filtering, location=location,
+        name=wav.stem, patient=patient, wav=wav, sha256=sha256, index=filtering, location=location,
         stethoscope=STETHOSCOPE, sex=sex, age_years=float(age), sound_label=sound,
         diagnosis=DIAGNOSIS_OF[diagnosis.casefold()], diagnosis_published=diagnosis,
     )  # fmt: skip

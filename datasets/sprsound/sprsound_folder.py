@@ -15,8 +15,18 @@ from typing import Any
 
 import numpy as np
 
+from jaxresp.corpus.archive import ArchiveError
 from jaxresp.corpus.folder import files_in, is_complete, nearest, one_of_each_name
-from jaxresp.corpus.source import SOUND_REMEDY, Annotations, DatasetError, Faults, Source, SourceRecording, files_sha256
+from jaxresp.corpus.source import (
+    SOUND_REMEDY,
+    Annotations,
+    DatasetError,
+    Faults,
+    Source,
+    SourceFile,
+    SourceRecording,
+    files_sha256,
+)
 from jaxresp.taxonomy import SOUND_OF, SPRSOUND_EVENTS, SPRSOUND_RECORD_LABELS
 
 #: Counted in the release (2,683 files); the first seven are also what the paper's and the challenge's texts say.
@@ -51,11 +61,11 @@ _LOCATION = {"p1": "Pl", "p2": "Ll", "p3": "Pr", "p4": "Lr"}  # posterior and la
 _WHICH = "Give the folder that holds train_json, train_wav, test_json and test_wav (or train2022_json and so on)"
 
 
-def read_folder(folder: Path, *, partial: bool, check_sound: Callable[[Path], str | None]) -> Source:
+def read_folder(folder: Path, *, partial: bool, check_sound: Callable[[SourceFile], str | None]) -> Source:
     """Read a folder, wherever in it the four of the release lie. Its example/, test_clip/ and later years are not read.
 
     Args:
-        folder: what was unpacked or cloned.
+        folder: what was unpacked or cloned, or a zip file of it.
         partial: whether fewer recordings than were published will do.
         check_sound: tells what is wrong with a sound file, or None. Asked only where the folder has other faults, so
             that one error names all; whoever builds decodes every file anyway and reports in the same way.
@@ -71,7 +81,7 @@ def read_folder(folder: Path, *, partial: bool, check_sound: Callable[[Path], st
         ) from error
 
 
-def _read_folder(folder: Path, partial: bool, check_sound: Callable[[Path], str | None]) -> Source:
+def _read_folder(folder: Path, partial: bool, check_sound: Callable[[SourceFile], str | None]) -> Source:
     files = files_in(folder, "SPRSound", _WHICH)
     wavs = one_of_each_name(
         folder, (f for f in files if f.suffix.lower() == ".wav" and f.parent.name in _SOUND_FOLDERS)
@@ -102,7 +112,7 @@ def _read_folder(folder: Path, partial: bool, check_sound: Callable[[Path], str 
     return Source(tuple(recordings), partial=not complete, findings=tuple(_contradictions(recordings)))
 
 
-def _one_side_each(annotations: Iterable[Path], faults: Faults) -> None:
+def _one_side_each(annotations: Iterable[SourceFile], faults: Faults) -> None:
     sides: dict[str, set[str]] = {}
     for path in annotations:
         sides.setdefault(path.name, set()).add(_SIDE_OF_FOLDER[path.parent.name])
@@ -111,7 +121,7 @@ def _one_side_each(annotations: Iterable[Path], faults: Faults) -> None:
             faults.add(name, f"on several sides: {', '.join(sorted(found))}", "keep it on the published one")
 
 
-def _recording(wav: Path, text: Path, faults: Faults) -> SourceRecording | None:
+def _recording(wav: SourceFile, text: SourceFile, faults: Faults) -> SourceRecording | None:
     match = _RECORDING_NAME.fullmatch(wav.stem)
     if match is None:
         faults.add(
@@ -122,22 +132,30 @@ def _recording(wav: Path, text: Path, faults: Faults) -> SourceRecording | None:
     annotated = _read_annotation(text, faults)
     if match is None or annotated is None:
         return None
+    try:
+        sha256 = files_sha256(wav, text)
+    except ArchiveError as error:
+        faults.add(wav.name, str(error).removeprefix(f"{wav.name}: "), SOUND_REMEDY)
+        return None
     label, events = annotated
     patient, age, sex, place, number = match.groups()
     return SourceRecording(
-        name=wav.stem, patient=patient, wav=wav, sha256=files_sha256(wav, text),
+        name=wav.stem, patient=patient, wav=wav, sha256=sha256,
         annotations=events, annotation_file=text.name, index=number, location=_LOCATION[place],
         stethoscope=STETHOSCOPE, sex=_SEX[sex], age_years=float(age),
         sound_label=label, official_split=_SIDE_OF_FOLDER[text.parent.name],
     )  # fmt: skip
 
 
-def _read_annotation(path: Path, faults: Faults) -> tuple[str, Annotations] | None:
+def _read_annotation(path: SourceFile, faults: Faults) -> tuple[str, Annotations] | None:
     """The record label and the events in order of time; None, with the faults noted, where the file is not right."""
     before = len(faults.found)
     try:
         content = json.loads(path.read_bytes())
         label, events = content["record_annotation"], list(content["event_annotation"])
+    except ArchiveError as error:
+        faults.add(path.name, str(error).removeprefix(f"{path.name}: "), SOUND_REMEDY)
+        return None
     except (ValueError, KeyError, TypeError) as error:
         faults.add(
             path.name,

@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import difflib
+import filecmp
 import os
-from collections.abc import Iterable, Mapping
+import zipfile
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from jaxresp.corpus.source import DatasetError, Faults
+from jaxresp.corpus.archive import ZipMember, zip_members
+from jaxresp.corpus.source import DatasetError, Faults, SourceFile
 
-_MOST_FILES = 20_000  # the largest of our datasets, unpacked with all its extras, has 11,000; a home folder has more
+_MOST_FILES = 20_000  # Kaggle's ICBHI, everything twice, has 3,700, SPRSound with all later years 16,000
 
 
-def files_in(folder: Path, title: str, which: str) -> list[Path]:
-    """Every file in a folder, at any depth, in order. Folders that vanish while we look are passed over.
+def files_in(source: Path, title: str, which: str, *, beside: Collection[str] = ()) -> list[SourceFile]:
+    """Every file in a folder, at any depth, in order; where no sound is among them, those in the archives there too.
 
     Args:
-        folder: what the user gave.
+        source: what the user gave: a folder or a zip file.
         title: of the dataset, for messages.
         which: which folder to give instead, for messages; a sentence without its full stop.
+        beside: names of files that count too where they lie beside a zip file that is given.
 
     Raises:
-        DatasetError: no folder, or one that holds far too much.
+        DatasetError: neither a folder nor a zip file, or a folder that holds far too much.
+        ArchiveError: a damaged archive.
     """
-    if not folder.is_dir():
-        raise DatasetError(f"{folder} is not a folder. {which}")
+    if source.is_file() and zipfile.is_zipfile(source):
+        near = [path for path in sorted(source.parent.iterdir()) if path.name in beside and path.is_file()]
+        return [*near, *zip_members(source)]
+    if not source.is_dir():
+        raise DatasetError(f"{source} is not a folder, nor a whole zip archive. {which}")
+    paths = _walk(source, title, which)
+    files: list[SourceFile] = list(paths)
+    if not any(path.suffix.lower() == ".wav" for path in paths):
+        for path in paths:
+            if path.suffix.lower() == ".zip":
+                files += zip_members(path)
+    return files
+
+
+def _walk(folder: Path, title: str, which: str) -> list[Path]:
+    """Folders that vanish while we look are passed over."""
     files: list[Path] = []
     for parent, folders, names in os.walk(folder):
         # Archives made on a Mac carry "._name.wav" and __MACOSX; neither is a recording.
@@ -38,21 +57,33 @@ def files_in(folder: Path, title: str, which: str) -> list[Path]:
     return sorted(files)
 
 
-def one_of_each_name(folder: Path, paths: Iterable[Path]) -> dict[str, Path]:
+def one_of_each_name(folder: Path, files: Iterable[SourceFile]) -> dict[str, SourceFile]:
     """Files by stem, in order of the stems. Identical copies count once.
 
     Raises:
         DatasetError: two files of one name that differ.
     """
     faults = Faults(folder)
-    by_name: dict[str, Path] = {}
-    for path in paths:
-        first = by_name.setdefault(path.stem, path)
-        if first != path and first.read_bytes() != path.read_bytes():
-            where = f"{first.relative_to(folder)} and {path.relative_to(folder)} differ"
-            faults.add(path.name, f"two files of this name: {where}", "remove the wrong one")
+    by_name: dict[str, SourceFile] = {}
+    for file in files:
+        first = by_name.setdefault(file.stem, file)
+        if first is not file and not _same(first, file):
+            where = f"{_within(folder, first)} and {_within(folder, file)} differ"
+            faults.add(file.name, f"two files of this name: {where}", "remove the wrong one")
     faults.raise_if_any()
     return dict(sorted(by_name.items()))
+
+
+def _same(a: SourceFile, b: SourceFile) -> bool:
+    if isinstance(a, ZipMember) and isinstance(b, ZipMember):
+        return a.checksum == b.checksum
+    if isinstance(a, Path) and isinstance(b, Path):
+        return filecmp.cmp(a, b, shallow=False)
+    return a.read_bytes() == b.read_bytes()
+
+
+def _within(folder: Path, file: SourceFile) -> str:
+    return str(file.relative_to(folder)) if isinstance(file, Path) else str(file)
 
 
 def is_complete(
