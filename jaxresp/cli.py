@@ -94,7 +94,7 @@ def prepare(source: Path, data: Path, dataset: str | None, config: str, partial:
 
 
 @cli.command()
-@click.argument("source", type=_FOLDER)
+@click.argument("source", type=_SOURCE)
 @click.option("--work", type=_NEW, required=True, help="Where everything is written; the same folder continues.")
 @click.option(
     "--trials", default=2, help="Settings tried per model: the defaults, then drawn ones. Time grows with it."
@@ -102,7 +102,7 @@ def prepare(source: Path, data: Path, dataset: str | None, config: str, partial:
 @click.option("--partial", is_flag=True, help="Fewer recordings than were published will do.")
 @_run_options
 def run(source: Path, work: Path, trials: int, partial: bool, **options: Any) -> None:
-    """Everything: prepare SOURCE (an ICBHI folder), tune, train and evaluate all six models."""
+    """Everything: prepare SOURCE (an ICBHI folder or archive), tune, train and evaluate all six models."""
     _whole_run(source, work, _config(trials=trials, **options), partial, options["tracking_uri"])
 
 

@@ -174,6 +174,21 @@ def test_preparing_again_changes_nothing(source, prepared):
     assert {path: path.stat().st_mtime_ns for path in prepared.iterdir()} == before
 
 
+def test_prepare_builds_other_configurations_and_tells_what_it_found(spoilt, tmp_path):
+    first, second = sorted(spoilt.rglob("*.wav"))[:2]
+    shutil.copy(first, second)
+    text = second.with_suffix(".txt")
+    shutil.copy(first.with_suffix(".txt"), text)
+    said = call("prepare", spoilt, "--data", tmp_path, "--partial", "--dataset", "icbhi", "--config", "cycles_16k")
+    n_cycles = sum(len(each.read_text().splitlines()) for each in text.parent.glob("*.txt"))
+    assert f"+partial: {n_cycles} cycles" in said.out
+    assert f"found: the same sound in {first.stem}, {second.stem} of different patients" in said.out
+    call("prepare", spoilt, "--data", tmp_path, "--partial", "--config", "cycles").refused(
+        r"icbhi has no configuration 'cycles'; choose from recordings_16k, .*cycles_16k"
+    )
+    call("prepare", spoilt, "--data", tmp_path, "--dataset", "icbh").refused(r"no dataset 'icbh'; choose from icbhi")
+
+
 def test_run_ends_in_a_table_of_six_models_and_what_must_be_read_with_it(finished):
     out = finished.said.out
     table = out[out.index("Unseen patients, icbhi") :]
@@ -303,7 +318,7 @@ def test_a_folder_that_is_no_icbhi_folder(tmp_path):
     (tmp_path / "music").mkdir()
     (tmp_path / "music" / "song.mp3").write_bytes(b"ID3")
     for said in both(tmp_path / "music", tmp_path):
-        said.refused(r"music is no ICBHI folder.*Give the folder that holds ICBHI_final_database")
+        said.refused(r"music(: no sound file in it is named as in any dataset| is no ICBHI folder).*[Gg]ive the folder")
 
 
 def test_a_folder_that_is_not_there(tmp_path):
