@@ -293,10 +293,10 @@ def test_a_copy_in_train_of_a_tested_recording_is_told_and_left_out(folder, tmp_
 def test_a_record_label_that_its_events_contradict_is_told(folder):
     assert _read(folder).findings == ()
     _edit(folder, "100_0.4_0_p1_1", lambda c: c.update(record_annotation="DAS"))
-    _edit(folder, "101_12.0_1_p3_3", lambda c: c.update(event_annotation=[]))
+    _edit(folder, "101_12.0_1_p3_3", lambda c: c.update(record_annotation="Normal", event_annotation=[]))
     assert _read(folder).findings == (
         "100_0.4_0_p1_1: labelled DAS, but its events are: Normal",
-        "101_12.0_1_p3_3: labelled CAS, but its events are: none",
+        "101_12.0_1_p3_3: labelled Normal, but its events are: none",
     )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxresp.taxonomy import (
@@ -35,6 +35,7 @@ every = pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.na
 
 
 @every
+@settings(deadline=None)
 @given(data=st.data())
 def test_encoding_follows_the_table_and_leaves_the_labels_alone(task: Task, data: st.DataObject) -> None:
     labels = data.draw(st.lists(st.sampled_from(sorted(task.label_of))))
