@@ -294,9 +294,11 @@ def test_a_record_label_that_its_events_contradict_is_told(folder):
     assert _read(folder).findings == ()
     _edit(folder, "100_0.4_0_p1_1", lambda c: c.update(record_annotation="DAS"))
     _edit(folder, "101_12.0_1_p3_3", lambda c: c.update(record_annotation="Normal", event_annotation=[]))
+    _edit(folder, "101_12.0_1_p4_4", lambda c: c["event_annotation"].append({"start": 0, "end": 9, "type": "Normal"}))
     assert _read(folder).findings == (
         "100_0.4_0_p1_1: labelled DAS, but its events are: Normal",
         "101_12.0_1_p3_3: labelled Normal, but its events are: none",
+        "101_12.0_1_p4_4: labelled Poor Quality, but its events are: Normal",
     )
 
 

@@ -218,11 +218,9 @@ def _contradictions(recordings: list[SourceRecording]) -> list[str]:
     for each in recordings:
         sound = SOUND_OF[each.sound_label]
         crackle, wheeze = bool(each.annotations.crackle.any()), bool(each.annotations.wheeze.any())
-        if sound == "poor quality" and not len(each.annotations):
-            continue
-        if (crackle, wheeze) != (sound in ("crackle", "both"), sound in ("wheeze", "both")) or not len(
-            each.annotations
-        ):
+        labelled = (sound in ("crackle", "both"), sound in ("wheeze", "both"))
+        empty_as_it_should = (len(each.annotations) == 0) == (sound == "poor quality")
+        if (crackle, wheeze) != labelled or not empty_as_it_should:
             heard = ", ".join(sorted(set(each.annotations.label.tolist()))) or "none"
             findings.append(f"{each.name}: labelled {each.sound_label}, but its events are: {heard}")
     return findings
