@@ -86,6 +86,7 @@ class Spec:
                 "unit": task.unit,
                 "classes": list(task.classes),
                 "label_of": dict(task.label_of),
+                "reads": task.reads,
             },
             "frontend": self.frontend.to_dict(),
             "network": self.network.to_dict(),
@@ -98,7 +99,7 @@ class Spec:
         task = config["task"]
         return cls(
             name=config["name"],
-            task=Task(task["name"], task["unit"], tuple(task["classes"]), task["label_of"]),
+            task=Task(task["name"], task["unit"], tuple(task["classes"]), task["label_of"], task["reads"]),
             frontend=frontend_from_dict(config["frontend"]),
             network=NetworkConfig(**config["network"]),
             window=WindowConfig(**config["window"]),

@@ -27,6 +27,7 @@ FEATURES = ("mfcc", "logmel", "augmented")
 BANDS = ("wide", "common")
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_SOURCE = click.Path(exists=True, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NEW = click.Path(file_okay=False, path_type=Path)
 
@@ -84,15 +85,23 @@ def _one_model(command: Any) -> Any:
 
 
 @cli.command()
-@click.argument("source", type=_FOLDER)
+@click.argument("source", type=_SOURCE)
 @click.option("--data", type=_NEW, default=Path("data"), help="Where prepared datasets are kept.")
+@click.option("--dataset", help="What SOURCE is, such as icbhi; guessed from its file names if not given.")
+@click.option("--config", default="recordings_16k", help="Which configuration of the dataset.")
 @click.option("--partial", is_flag=True, help="Fewer recordings than were published will do.")
-def prepare(source: Path, data: Path, partial: bool) -> None:
-    """Build the TFDS dataset from SOURCE, the folder of an unpacked ICBHI 2017."""
+def prepare(source: Path, data: Path, dataset: str | None, config: str, partial: bool) -> None:
+    """Build the TFDS dataset from SOURCE: a publisher's folder or archive, as it was downloaded."""
     from jaxresp import corpus
 
-    directory = corpus.prepare(source, data, partial=partial)
-    _describe(corpus.load(directory))
+    dataset = dataset or corpus.guess_dataset(source)
+    directory = corpus.prepare(source, data, dataset=dataset, config=config, partial=partial)
+    metadata = corpus.read_metadata(directory)
+    if corpus.is_loadable(metadata):
+        _describe(corpus.load(directory))
+    else:
+        click.echo(f"{metadata['name']} {metadata['version']}: {metadata['total_examples']} {metadata['examples']}")
+        _tell(metadata["findings"])
     click.echo(directory)
 
 
@@ -110,7 +119,7 @@ def explore(prepared: Path, out: Path | None, with_sound: bool, seed: int) -> No
 
 
 @cli.command()
-@click.argument("source", type=_FOLDER)
+@click.argument("source", type=_SOURCE)
 @click.option("--work", type=_NEW, required=True, help="Where everything is written; the same folder continues.")
 @click.option(
     "--trials", default=2, help="Settings tried per model: the defaults, then drawn ones. Time grows with it."
@@ -118,7 +127,7 @@ def explore(prepared: Path, out: Path | None, with_sound: bool, seed: int) -> No
 @click.option("--partial", is_flag=True, help="Fewer recordings than were published will do.")
 @_run_options
 def run(source: Path, work: Path, trials: int, partial: bool, **options: Any) -> None:
-    """Everything: prepare SOURCE (an ICBHI folder), tune, train and evaluate all six models."""
+    """Everything: prepare SOURCE (an ICBHI folder or archive), tune, train and evaluate all six models."""
     _whole_run(source, work, _config(trials=trials, **options), partial, options["tracking_uri"])
 
 
@@ -321,6 +330,13 @@ def _describe(corpus: Corpus) -> None:
     seconds = len(corpus.samples) / corpus.rate_hz
     partial = ", partial" if corpus.partial else ""
     click.echo(f"{corpus.name}: {len(corpus)} recordings of {patients} patients, {seconds / 60:.1f} min{partial}")
+    _tell(corpus.findings)
+
+
+def _tell(findings: Sequence[str]) -> None:
+    """What the builder found and nobody can mend."""
+    for finding in findings:
+        click.echo(f"  found: {finding}")
 
 
 def _bento(module: str) -> ModuleType:

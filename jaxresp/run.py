@@ -103,7 +103,11 @@ class RunConfig:
             if not names or len(set(names)) != len(names):
                 raise JaxrespError(f"a run's {what} are {names}; name at least one, and each once")
         for name in self.tasks:
-            task_named(name)
+            if task_named(name).labels_intervals:
+                raise JaxrespError(
+                    f"task {name!r} asks about every {task_named(name).unit}, and a run answers recordings; "
+                    "choose a task of recordings"
+                )
         check_split_name(self.split)
         self.frontends()  # raises what a front end has to say about its name or its band
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from jaxresp.audio import RATE_HZ, read_audio
 from jaxresp.corpus import Corpus, CorpusError, combine, example_sha256, load, prepare
+from jaxresp.corpus.source import NO_ANNOTATIONS
 from jaxresp.synthetic import SyntheticConfig, write_corpus
-from jaxresp.taxonomy import BINARY, DIAGNOSIS, MULTICLASS, TASKS
+from jaxresp.taxonomy import BINARY, CYCLES, DIAGNOSIS, MULTICLASS, SOUND, SOUNDS, TASKS, UnknownLabel
 from jaxresp.window import WindowConfig, cut_windows, window_starts
 
 CONFIG = SyntheticConfig(patients_per_group=3, recordings_per_patient=(1, 2), duration_s=(3.0, 9.0))
@@ -54,10 +55,11 @@ def test_every_recording_is_what_read_audio_gives(made_up, corpus):
 
 
 def test_the_corpus_says_that_it_is_a_part_and_made_up(corpus):
-    assert (corpus.name, corpus.version, corpus.partial, corpus.made_up) == ("icbhi", "2.0.0", True, True)
+    assert (corpus.name, corpus.version, corpus.partial, corpus.made_up) == ("icbhi", "2.0.0+partial", True, True)
     assert set(corpus.official_split.tolist()) <= {"train", "test"}
     assert corpus.samples.dtype == np.int16
     assert corpus.samples.base is None  # its own memory, no view into files
+    assert set(corpus.corpus.tolist()) == {"icbhi"}
 
 
 @settings(deadline=None, max_examples=20)
@@ -127,12 +129,39 @@ def test_combined_corpora_lie_end_to_end_and_no_patient_meets_a_namesake(corpus)
 
 def test_counts_add_up(corpus):
     for task in TASKS.values():
-        assert sum(corpus.recordings_per_class(task).values()) == len(corpus)
-        assert sum(corpus.patients_per_class(task).values()) == len(set(corpus.patient.tolist()))
+        if task.reads in ("diagnosis", "sound"):
+            assert sum(corpus.recordings_per_class(task).values()) == len(corpus)
+        if task.reads == "diagnosis":
+            assert sum(corpus.patients_per_class(task).values()) == len(set(corpus.patient.tolist()))
     assert corpus.patients_per_class(MULTICLASS) == {"Normal": 3, "Chronic": 3, "Infection": 3}
     assert corpus.patients_per_class(BINARY) == {"Normal": 3, "Abnormal": 6}
+    of, labels = corpus.annotated_recording, corpus.labels(CYCLES)
+    for k, name in enumerate(CYCLES.classes):
+        has = [k in labels[of == i] for i in range(len(corpus))]
+        assert corpus.recordings_per_class(CYCLES)[name] == sum(has)
+        assert corpus.patients_per_class(CYCLES)[name] == len(set(corpus.patient[has].tolist()))
     encoded = corpus.labels(DIAGNOSIS)
     assert [DIAGNOSIS.classes[i] for i in encoded] == corpus.diagnosis.tolist()
+
+
+def test_cycles_are_labelled_in_order_and_recordings_by_all_their_cycles_together(corpus):
+    """For every recording: the labels of its cycles are those of its file, and its sound is their union."""
+    labels, of = corpus.labels(CYCLES), corpus.annotated_recording
+    names = np.array(CYCLES.classes)
+    assert len(labels) == len(corpus.annotations)
+    for i in range(len(corpus)):
+        own = corpus.annotations_of(i)
+        assert names[labels[of == i]].tolist() == own.label.tolist()
+        assert corpus.sound[i] == SOUNDS[int(own.crackle.any()) + 2 * int(own.wheeze.any())]
+    np.testing.assert_array_equal(SOUND.encode(corpus.sound.tolist()), corpus.labels(SOUND))
+    one = corpus.select([0])
+    bare = dataclasses.replace(one, annotations=NO_ANNOTATIONS, annotation_offsets=np.zeros(2, np.int64))
+    assert bare.sound.tolist() == [""]
+    with pytest.raises(UnknownLabel, match="task 'sound' has no class for ''"):
+        bare.labels(SOUND)
+    assert not bare.answerable(SOUND).any()
+    for label, sound in (("CAS & DAS", "both"), ("Poor Quality", "poor quality"), ("unheard of", "unheard of")):
+        assert dataclasses.replace(one, sound_label=np.array([label])).sound.tolist() == [sound]  # its own label first
 
 
 def test_opening_needs_neither_builder_nor_tensorflow_nor_source(made_up, tmp_path):

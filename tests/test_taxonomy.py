@@ -6,10 +6,25 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxresp.taxonomy import BINARY, DIAGNOSES, MULTICLASS, TASKS, Task, UnknownLabel, UnknownTask, task_named
+from jaxresp.taxonomy import (
+    BINARY,
+    DIAGNOSES,
+    DIAGNOSIS_GROUP,
+    KAUH_SOUNDS,
+    MULTICLASS,
+    SOUND_OF,
+    SOUNDS,
+    SPRSOUND_EVENTS,
+    SPRSOUND_RECORD_LABELS,
+    TASKS,
+    Task,
+    UnknownLabel,
+    UnknownTask,
+    task_named,
+)
 
 RECORDINGS = {
     "Asthma": 1, "Bronchiectasis": 16, "Bronchiolitis": 13, "COPD": 793,
@@ -20,26 +35,88 @@ every = pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.na
 
 
 @every
-@given(labels=st.lists(st.sampled_from(DIAGNOSES)))
-def test_encoding_follows_the_table_and_leaves_the_labels_alone(task: Task, labels: list[str]) -> None:
+@settings(deadline=None)
+@given(data=st.data())
+def test_encoding_follows_the_table_and_leaves_the_labels_alone(task: Task, data: st.DataObject) -> None:
+    labels = data.draw(st.lists(st.sampled_from(sorted(task.label_of))))
     before = list(labels)
     encoded = task.encode(labels)
     assert encoded.dtype == np.int32
     assert [task.classes[i] for i in encoded] == [task.label_of[label] for label in labels]
     assert labels == before
+    assert task.knows(labels).all()
+    assert not task.knows([f"{label}?" for label in labels]).any()
 
 
 @every
-def test_every_diagnosis_has_a_class_and_every_class_a_diagnosis(task: Task) -> None:
-    assert set(task.label_of) == set(DIAGNOSES)
+def test_every_label_that_is_read_has_a_class_and_every_class_a_label(task: Task) -> None:
+    words = {
+        "diagnosis": DIAGNOSIS_GROUP,
+        "sound_label": SPRSOUND_RECORD_LABELS,
+        "sound": SOUNDS,
+        "annotations": {*SOUNDS, *SPRSOUND_EVENTS, *SPRSOUND_RECORD_LABELS, *KAUH_SOUNDS},
+    }[task.reads]
+    assert set(task.label_of) <= set(words)
+    if task.reads == "diagnosis":
+        assert set(task.label_of) >= set(DIAGNOSES)
     assert set(task.label_of.values()) == set(task.classes)
     assert task.is_binary == (len(task.classes) == 2)
     assert task.n_outputs == (1 if task.is_binary else len(task.classes))
 
 
+def test_a_word_for_a_sound_means_the_same_wherever_it_is_read() -> None:
+    """Every table of words agrees with the one that joins them, so no word means one thing here and another there."""
+    for table in (SPRSOUND_RECORD_LABELS, KAUH_SOUNDS, dict(zip(SOUNDS, SOUNDS, strict=True))):
+        assert {word: SOUND_OF[word] for word in table} == dict(table)
+    assert set(SPRSOUND_EVENTS) < set(SOUND_OF)
+    assert set(SOUND_OF.values()) == {*SOUNDS, "poor quality", "bronchial"}
+    for word, sound in SOUND_OF.items():  # the words themselves tell what the flags must be
+        if len(word) > 3 and sound in SOUNDS:
+            text = word.lower()
+            assert (
+                "crackle" in text or "crep" in text or "das" in text or "both" in text or text.startswith("i c")
+            ) == (sound in ("crackle", "both")), word
+
+
+def test_tasks_of_intervals_agree_with_each_other_and_with_the_words() -> None:
+    cycles, binary = task_named("cycles"), task_named("cycles-binary")
+    assert cycles.label_of.keys() == binary.label_of.keys() == {w for w, s in SOUND_OF.items() if s in SOUNDS}
+    for word, sound in cycles.label_of.items():
+        assert sound == SOUND_OF[word]
+        assert (binary.label_of[word] == "normal") == (sound == "normal")
+    for word in SPRSOUND_EVENTS:
+        assert (task_named("sprsound-1-1").label_of[word] == "Normal") == (SOUND_OF[word] == "normal")
+        assert task_named("sprsound-1-2").label_of[word] == word
+    for word in SPRSOUND_RECORD_LABELS:
+        coarse = task_named("sprsound-2-1").label_of[word]
+        assert coarse == (word if SOUND_OF[word] in ("normal", "poor quality") else "Adventitious")
+
+
+def test_groups_of_diagnoses_refine_normal_and_abnormal() -> None:
+    obstructive = task_named("obstructive")
+    for diagnosis, group in DIAGNOSIS_GROUP.items():
+        assert obstructive.label_of[diagnosis] == group
+        assert (group == "normal") == (BINARY.label_of[diagnosis] == "Normal") == (diagnosis == "Healthy")
+        assert (group == "obstructive") == any(word in diagnosis for word in ("Asthma", "COPD"))
+
+
+@pytest.mark.parametrize("unit", ["cycle", "event", "recording", "patient"])
+@pytest.mark.parametrize("reads", ["diagnosis", "sound_label", "sound", "annotations"])
+def test_only_labels_of_intervals_answer_for_intervals(unit: str, reads: str) -> None:
+    def made() -> Task:
+        return Task("own", unit, ("a", "b"), {"x": "a", "y": "b"}, reads)  # type: ignore[arg-type]
+
+    if (unit in ("cycle", "event")) == (reads == "annotations"):
+        assert made().labels_intervals == (reads == "annotations")
+    else:
+        with pytest.raises(ValueError, match="are not labels of a"):
+            made()
+
+
 @pytest.mark.parametrize(
     ("name", "sizes"),
     [
+        ("obstructive", {"normal": 35, "obstructive": 794, "other": 91}),
         ("binary", {"Normal": 35, "Abnormal": 885}),
         ("multiclass", {"Normal": 35, "Chronic": 794, "Infection": 91}),
         ("multiclass-literature", {"Normal": 35, "Chronic": 810, "Infection": 75}),
@@ -85,7 +162,7 @@ def test_an_impossible_task_cannot_be_made(classes: tuple[str, ...], label_of: d
 @every
 def test_a_task_cannot_be_changed(task: Task) -> None:
     with pytest.raises(TypeError):
-        task.label_of["COPD"] = task.classes[0]  # type: ignore[index]
+        task.label_of[next(iter(task.label_of))] = task.classes[0]  # type: ignore[index]
     with pytest.raises(dataclasses.FrozenInstanceError):
         task.classes = ("x", "y")  # type: ignore[misc]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 SPLIT = "recordings"
-"""The one TFDS split of a prepared dataset; sides are drawn by patient, in jaxresp.splits."""
+"""The one TFDS split of a dataset of recordings; sides are drawn by patient, in jaxresp.splits."""
 
 TEXTS = (
     "recording",
@@ -30,7 +30,7 @@ INTEGERS = ("rate_hz", "native_rate_hz", "bits", "channels")
 
 
 def example_features(intervals: str, labels: Sequence[str]) -> Any:
-    """The TFDS features of an example.
+    """The TFDS features of an example that is a recording.
 
     Args:
         intervals: what the dataset calls its annotations, "cycles" or "events".
@@ -40,11 +40,7 @@ def example_features(intervals: str, labels: Sequence[str]) -> Any:
 
     f = tfds.features
     return f.FeaturesDict(
-        # int16 is written as bytes: TFDS would otherwise store every sample as a 64-bit integer.
-        {"audio": f.Tensor(shape=(None,), dtype=np.int16, encoding="bytes")}
-        | {key: f.Scalar(np.int32) for key in INTEGERS}
-        | {key: f.Scalar(np.float32) for key in FLOATS}
-        | {key: f.Text() for key in TEXTS}
+        _sound_features(f)
         | {
             intervals: f.FeaturesDict(
                 {key: f.Tensor(shape=(None,), dtype=np.float32) for key in ("start_s", "end_s")}
@@ -52,6 +48,32 @@ def example_features(intervals: str, labels: Sequence[str]) -> Any:
                 | {"label": f.Sequence(f.ClassLabel(names=list(labels)))}
             )
         }
+    )
+
+
+def interval_features(labels: Sequence[str]) -> Any:
+    """The TFDS features of an example that is one annotated interval: its sound, and all that the recording's has.
+
+    `number` counts the recording's intervals from 0; `cut` says that the sound ended before the annotation did.
+    """
+    import tensorflow_datasets as tfds
+
+    f = tfds.features
+    return f.FeaturesDict(
+        _sound_features(f)
+        | {key: f.Scalar(np.float32) for key in ("start_s", "end_s")}
+        | {key: f.Scalar(np.bool_) for key in ("crackle", "wheeze", "cut")}
+        | {"number": f.Scalar(np.int32), "label": f.ClassLabel(names=list(labels))}
+    )
+
+
+def _sound_features(f: Any) -> dict[str, Any]:
+    # int16 is written as bytes: TFDS would otherwise store every sample as a 64-bit integer.
+    return (
+        {"audio": f.Tensor(shape=(None,), dtype=np.int16, encoding="bytes")}
+        | {key: f.Scalar(np.int32) for key in INTEGERS}
+        | {key: f.Scalar(np.float32) for key in FLOATS}
+        | {key: f.Text() for key in TEXTS}
     )
 
 

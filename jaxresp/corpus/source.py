@@ -14,7 +14,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32, Shaped
 
+from jaxresp.corpus.archive import ZipMember
 from jaxresp.errors import JaxrespError
+
+SourceFile = Path | ZipMember
+"""A publisher's file, on disk or in an archive that was not unpacked."""
 
 SOUND_REMEDY = "copy the file again from the published archive"
 
@@ -54,6 +58,8 @@ class Annotations:
         """What is wrong with an annotation once the length of the sound is known."""
         if len(self) and self.end_s.max() > duration_s + _END_TOLERANCE_S:
             return f"annotated to {self.end_s.max():.3f} s, but the sound ends at {duration_s:.3f} s"
+        if len(self) and self.start_s.max() >= duration_s:
+            return f"annotated from {self.start_s.max():.3f} s on, but the sound ends at {duration_s:.3f} s"
         return None
 
 
@@ -88,7 +94,7 @@ class SourceRecording:
 
     name: str
     patient: str
-    wav: Path
+    wav: SourceFile
     sha256: str
     annotations: Annotations = NO_ANNOTATIONS
     annotation_file: str = ""
@@ -147,10 +153,18 @@ class Faults:
         raise DatasetError("\n".join([f"{self.folder}: {count}, nothing was built:", *lines]))
 
 
-def files_sha256(*paths: Path) -> str:
-    """SHA-256 over the contents of some files, in this order."""
+def files_sha256(*files: SourceFile) -> str:
+    """SHA-256 over the contents of some files, in this order.
+
+    Raises:
+        ArchiveError: a file cannot be read from its archive.
+        OSError: a file cannot be read.
+    """
     digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
+    for each in files:
+        if isinstance(each, ZipMember):
+            digest.update(hashlib.sha256(each.read_bytes()).digest())
+            continue
+        with each.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

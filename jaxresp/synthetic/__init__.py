@@ -9,6 +9,7 @@ It shows that the program works. It says nothing about patients.
 """
 
 from jaxresp.synthetic.cohort import SyntheticConfig, SyntheticConfigError
+from jaxresp.synthetic.full_size import write_full_size
 from jaxresp.synthetic.writing import write_corpus
 
-__all__ = ["SyntheticConfig", "SyntheticConfigError", "write_corpus"]
+__all__ = ["SyntheticConfig", "SyntheticConfigError", "write_corpus", "write_full_size"]

@@ -120,6 +120,10 @@ class Take:
     bits: int
     level_dbfs: float
 
+    def file_name(self, patient: int, stethoscope: str) -> str:
+        """The parts as ICBHI joins them, without a suffix."""
+        return f"{patient}_{self.index}_{self.location}_{self.mode}_{stethoscope}"
+
 
 @dataclass(frozen=True)
 class Patient:
@@ -155,7 +159,7 @@ _EQUIPMENT = (  # stethoscope, acquisition mode, rate_hz, bits: the combinations
     ("Meditron", "sc", 4_000, 16),
     ("Meditron", "sc", 44_100, 24),
 )
-_LOCATIONS = ("Tc", "Al", "Ar", "Pl", "Pr", "Ll", "Lr")
+LOCATIONS = ("Tc", "Al", "Ar", "Pl", "Pr", "Ll", "Lr")
 _FAVOURITE = {"normal": "Meditron", "chronic": "Litt3200", "infection": "AKGC417L"}
 
 
@@ -172,7 +176,7 @@ def draw_cohort(config: SyntheticConfig) -> tuple[Patient, ...]:
     for triple in range(config.patients_per_group):
         for g, (group, diagnoses) in enumerate(GROUPS.items()):
             common = np.random.default_rng([config.seed, 2, triple])  # the same draws for all three
-            body = _draw_body(common)
+            body = draw_body(common)
             stethoscope, mode, rate_hz, bits = _EQUIPMENT[triple % len(_EQUIPMENT)]
             takes = _draw_takes(common, config, mode, rate_hz, bits)
             own = np.random.default_rng([config.seed, 3, triple, g])
@@ -191,7 +195,7 @@ def event_rates(diagnosis: str, difficulty: float) -> EventRates:
     return EventRates(*((1 - difficulty) * easy + difficulty * hard for easy, hard in pairs))
 
 
-def _draw_body(rng: np.random.Generator) -> tuple[float | None, str | None, float | None, float | None, float | None]:
+def draw_body(rng: np.random.Generator) -> tuple[float | None, str | None, float | None, float | None, float | None]:
     """Age, sex, and BMI of an adult or weight and height of a child, with ICBHI's gaps."""
     child, sex, missing = rng.random() < 0.4, str(rng.choice(["F", "M"])), rng.random() < 0.04
     if missing:
@@ -206,7 +210,7 @@ def _draw_body(rng: np.random.Generator) -> tuple[float | None, str | None, floa
 def _draw_takes(
     rng: np.random.Generator, config: SyntheticConfig, mode: str, rate_hz: int, bits: int
 ) -> tuple[Take, ...]:
-    places = rng.permutation(_LOCATIONS)
+    places = rng.permutation(LOCATIONS)
     return tuple(
         Take(
             index=f"{1 + k // len(places)}b1",

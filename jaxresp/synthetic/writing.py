@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
-import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from jaxresp.synthetic.cohort import Patient, SyntheticConfig, SyntheticConfigError, draw_cohort
-from jaxresp.synthetic.recording import render
+from jaxresp.files import whole_directory
+from jaxresp.synthetic.cohort import Patient, SyntheticConfig, SyntheticConfigError, Take, draw_cohort
+from jaxresp.synthetic.recording import Cycle, render
 
 LAYOUTS = ("official", "kaggle")
+
+_DISPUTED = 91  # rows of ICBHI's filename_differences.txt, all of them about recordings tagged sc_Meditron
 
 _FILENAME_FORMAT = """Elements contained in the filenames:
 
@@ -39,60 +43,82 @@ def write_corpus(folder: Path, config: SyntheticConfig | None = None, *, layout:
         SyntheticConfigError: the folder has something in it, or the layout is unknown.
     """
     config = config or SyntheticConfig()
+    with new_folder(folder, layout) as part:
+        _write(part, config, layout)
+    return Path(folder)
+
+
+@contextmanager
+def new_folder(folder: Path, layout: str) -> Iterator[Path]:
+    """A folder to fill that becomes `folder`, which must be new or empty, once it is whole.
+
+    Raises:
+        SyntheticConfigError: the folder has something in it, or the layout is unknown.
+    """
     folder = Path(folder)
     if layout not in LAYOUTS:
         raise SyntheticConfigError(f"made-up corpus: there is no layout {layout!r}; choose official or kaggle")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SyntheticConfigError(f"made-up corpus: {folder} has something in it; name an empty or a new folder")
-    part = folder.with_name(f".{folder.name}.part")
-    if part.exists():
-        shutil.rmtree(part)
-    try:
-        _write(part, config, layout)
-        if folder.exists():
-            folder.rmdir()
-        part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return folder
+    with whole_directory(folder) as part:
+        yield part
+
+
+def audio_folder(root: Path, layout: str) -> Path:
+    """Where a layout keeps its recordings."""
+    return _metadata_folder(root, layout) / ("ICBHI_final_database" if layout == "official" else "audio_and_txt_files")
+
+
+def write_recording(wav: Path, samples: np.ndarray, take: Take, cycles: Iterable[Cycle]) -> None:
+    """A sound file and the annotation beside it."""
+    soundfile.write(wav, samples, take.rate_hz, subtype=f"PCM_{take.bits}")
+    wav.with_suffix(".txt").write_text(
+        "".join(f"{c.start_s:g}\t{c.end_s:g}\t{c.crackle:d}\t{c.wheeze:d}\n" for c in cycles)
+    )
+
+
+def write_metadata(root: Path, layout: str, patients: tuple[Patient, ...], names: Sequence[str], seed: int) -> None:
+    """Everything that is said about recordings of these names."""
+    meta = _metadata_folder(root, layout)
+    (root / "MADE_UP.txt").write_text(
+        "Made up by jaxresp. No patient was recorded; results on it say nothing about patients.\n"
+    )
+    (meta / "filename_format.txt").write_text(_FILENAME_FORMAT)
+    rows = "\n" + "".join(map(_demographic_row, patients))  # theirs begins with an empty line
+    if layout == "official":
+        (root / "ICBHI_Challenge_demographic_information.txt").write_text(rows)
+        (meta / "ICBHI_Challenge_diagnosis.txt").write_text("".join(f"{p.number}\t{p.diagnosis}\n" for p in patients))
+        sides = _published_split(patients, seed)
+        (meta / "ICBHI_challenge_train_test.txt").write_text(
+            "".join(f"{name}\t{sides[int(name.partition('_')[0])]}\n" for name in names)
+        )
+    else:
+        (root / "demographic_info.txt").write_text(rows)
+        disputed = [name for name in names if name.endswith("_sc_Meditron")][:_DISPUTED]
+        (meta / "filename_differences.txt").write_text(
+            "".join(f"'{name.removesuffix('Meditron')}LittC2SE'\n" for name in disputed)
+        )
+        with (meta / "patient_diagnosis.csv").open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(
+                [("ID", "CLASS"), *((p.number, p.diagnosis) for p in patients)]
+            )
+
+
+def _metadata_folder(root: Path, layout: str) -> Path:
+    return root if layout == "official" else root / "Respiratory_Sound_Database" / "Respiratory_Sound_Database"
 
 
 def _write(root: Path, config: SyntheticConfig, layout: str) -> None:
-    official = layout == "official"
-    meta = root if official else root / "Respiratory_Sound_Database" / "Respiratory_Sound_Database"
-    audio = meta / ("ICBHI_final_database" if official else "audio_and_txt_files")
+    audio = audio_folder(root, layout)
     audio.mkdir(parents=True)
     patients = draw_cohort(config)
     names = []
     for patient in patients:
         for k, take in enumerate(patient.takes):
-            name = f"{patient.number}_{take.index}_{take.location}_{take.mode}_{patient.stethoscope}"
-            names.append((patient, name))
+            names.append(take.file_name(patient.number, patient.stethoscope))
             samples, cycles = render(patient, take, config, np.random.default_rng([config.seed, 4, patient.number, k]))
-            soundfile.write(audio / f"{name}.wav", samples, take.rate_hz, subtype=f"PCM_{take.bits}")
-            (audio / f"{name}.txt").write_text(
-                "".join(f"{c.start_s:g}\t{c.end_s:g}\t{c.crackle:d}\t{c.wheeze:d}\n" for c in cycles)
-            )
-    (root / "MADE_UP.txt").write_text(
-        "Made up by jaxresp. No patient was recorded; results on it say nothing about patients.\n"
-    )
-    (meta / "filename_format.txt").write_text(_FILENAME_FORMAT)
-    demographics = "ICBHI_Challenge_demographic_information.txt" if official else "demographic_info.txt"
-    (root / demographics).write_text(
-        "\n" + "".join(map(_demographic_row, patients))
-    )  # theirs begins with an empty line
-    if official:
-        (meta / "ICBHI_Challenge_diagnosis.txt").write_text("".join(f"{p.number}\t{p.diagnosis}\n" for p in patients))
-        sides = _published_split(patients, config.seed)
-        (meta / "ICBHI_challenge_train_test.txt").write_text(
-            "".join(f"{name}\t{sides[p.number]}\n" for p, name in names)
-        )
-    else:
-        (meta / "filename_differences.txt").write_text("")
-        with (meta / "patient_diagnosis.csv").open("w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(
-                [("ID", "CLASS"), *((p.number, p.diagnosis) for p in patients)]
-            )
+            write_recording(audio / f"{names[-1]}.wav", samples, take, cycles)
+    write_metadata(root, layout, patients, names, config.seed)
 
 
 def _demographic_row(patient: Patient) -> str:

@@ -26,21 +26,8 @@ from .conftest import RECORDINGS, SIX, call
 def test_help_and_version():
     said = call("--help")
     assert said.status == 0
-    commands = [
-        "prepare",
-        "explore",
-        "splits",
-        "data",
-        "run",
-        "train",
-        "sweep",
-        "evaluate",
-        "predict",
-        "export",
-        "serve",
-        "demo",
-    ]
-    for command in commands:
+    data, models = ("data", "prepare", "explore", "splits"), ("run", "train", "sweep", "evaluate", "predict")
+    for command in (*data, *models, "export", "serve", "demo"):
         assert re.search(rf"^  {command} +\S", said.out, re.MULTILINE), said.out
         assert call(command, "--help").status == 0
     assert jaxresp.__version__ in call("--version").out
@@ -56,6 +43,21 @@ def test_preparing_again_changes_nothing(source, prepared):
     assert Path(said.out.splitlines()[-1]) == prepared
     assert f"{RECORDINGS} recordings of {RECORDINGS} patients" in said.out and "partial" in said.out
     assert {path: path.stat().st_mtime_ns for path in prepared.iterdir()} == before
+
+
+def test_prepare_builds_other_configurations_and_tells_what_it_found(spoilt, tmp_path):
+    first, second = sorted(spoilt.rglob("*.wav"))[:2]
+    shutil.copy(first, second)
+    text = second.with_suffix(".txt")
+    shutil.copy(first.with_suffix(".txt"), text)
+    said = call("prepare", spoilt, "--data", tmp_path, "--partial", "--dataset", "icbhi", "--config", "cycles_16k")
+    n_cycles = sum(len(each.read_text().splitlines()) for each in text.parent.glob("*.txt"))
+    assert f"+partial: {n_cycles} cycles" in said.out
+    assert f"found: the same sound in {first.stem}, {second.stem} of different patients" in said.out
+    call("prepare", spoilt, "--data", tmp_path, "--partial", "--config", "cycles").refused(
+        r"icbhi has no configuration 'cycles'; choose from recordings_16k, .*cycles_16k"
+    )
+    call("prepare", spoilt, "--data", tmp_path, "--dataset", "icbh").refused(r"no dataset 'icbh'; choose from icbhi")
 
 
 def test_run_ends_in_a_table_of_six_models_and_what_must_be_read_with_it(finished):

@@ -39,7 +39,7 @@ def test_a_folder_that_is_no_icbhi_folder(tmp_path):
     (tmp_path / "music").mkdir()
     (tmp_path / "music" / "song.mp3").write_bytes(b"ID3")
     for said in both(tmp_path / "music", tmp_path):
-        said.refused(r"music is no ICBHI folder.*Give the folder that holds ICBHI_final_database")
+        said.refused(r"music(: no sound file in it is named as in any dataset| is no ICBHI folder).*[Gg]ive the folder")
 
 
 def test_a_folder_that_is_not_there(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from jaxresp.corpus import DatasetError
+from jaxresp.corpus import folder as folder_module
 from jaxresp.shipped import load_module
 from jaxresp.synthetic import SyntheticConfig, write_corpus
 
@@ -29,7 +30,7 @@ def read(folder: Path, check_sound=lambda wav: None):
 
 
 def test_a_folder_of_very_many_files_is_refused_before_all_are_listed(folder, monkeypatch):
-    monkeypatch.setattr(icbhi_folder, "_MOST_FILES", 5)
+    monkeypatch.setattr(folder_module, "_MOST_FILES", 5)
     for i in range(3):
         (folder / f"zz{i}").mkdir()  # visited after the recordings
     seen = []
