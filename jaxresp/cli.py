@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from jaxresp.corpus import Corpus
     from jaxresp.run import RunConfig
 
-TASKS = ("binary", "multiclass", "multiclass-literature", "diagnosis")
+TASKS = (
+    "binary", "multiclass", "multiclass-literature", "diagnosis", "obstructive", "sound", "sprsound-2-1", "sprsound-2-2",
+)  # fmt: skip
 FEATURES = ("mfcc", "logmel", "augmented")
 BANDS = ("wide", "common")
 

@@ -19,6 +19,7 @@ from jaxresp.frontend import BANDS
 from jaxresp.prediction import NOTICE
 from jaxresp.sweep import SearchSpace
 from jaxresp.synthetic import SyntheticConfig
+from jaxresp.taxonomy import TASKS
 
 from .conftest import RECORDINGS, SIX, call
 
@@ -125,8 +126,9 @@ def test_train_makes_one_classifier(prepared, tmp_path):
         assert "Band heard: common (50–1800 Hz)" in words
 
 
-def test_every_band_can_be_asked_for():
+def test_every_band_and_every_task_of_recordings_can_be_asked_for():
     assert set(cli.BANDS) == set(BANDS)
+    assert set(cli.TASKS) == {task.name for task in TASKS.values() if not task.labels_intervals}
 
 
 @dataclass(frozen=True)
