@@ -50,7 +50,7 @@ demo: $(READY)  ## made-up recordings, six small models, the service at http://l
 	$(BIN)/jaxresp demo $(ARGS)
 
 test: $(READY)  ## the quick tests
-	$(PYTEST) -n $(JOBS) --dist loadfile $(ARGS)
+	$(PYTEST) -n $(JOBS) --dist loadscope $(ARGS)
 
 test-slow: $(READY)  ## kill loops, full-size runs, packaging, browser, load
 	$(PYTEST) -m slow $(ARGS)

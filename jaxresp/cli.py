@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from jaxresp.run import RunConfig
 
 TASKS = (
-    "binary", "multiclass", "multiclass-literature", "diagnosis", "obstructive", "sound", "sprsound-2-1", "sprsound-2-2",
+    "binary", "multiclass", "multiclass-literature", "diagnosis", "obstructive",
+    "sound", "sprsound-2-1", "sprsound-2-2",
 )  # fmt: skip
 FEATURES = ("mfcc", "logmel", "augmented")
 BANDS = ("wide", "common")

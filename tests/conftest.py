@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 # Some machines forbid Python to keep what it compiled. The libraries here are ten thousand modules, which every process
 # that a test starts would compile again: more time than most tests take.
@@ -64,6 +65,20 @@ def _folder_named_by(variable: str, layout: str) -> Path:
     if not (folder / "icbhi").is_dir():
         pytest.fail(f"{variable}={value} holds no folder icbhi/; name the folder that holds it, or unset the variable")
     return folder
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Side by side, the files of these folders stay in one process: they share what takes long to make."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFolderOrFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            folder = file.rpartition("/")[0]
+            return folder if folder in ("tests/cli", "tests/run", "tests/service") else file
+
+    return ByFolderOrFile(config, log)
 
 
 @pytest.fixture(scope="session")
