@@ -47,7 +47,8 @@ def log_mel(waveform: jax.Array, method: spectral.Method = "auto") -> jax.Array:
 
 
 def mfcc(waveform: jax.Array) -> jax.Array:
-    return spectral.cepstrum(log_mel(waveform), COEFFICIENTS)
+    """As the front ends take them: the whole chain of some rows before the next rows."""
+    return pieces.by_rows(lambda rows, _: spectral.cepstrum(log_mel(rows), COEFFICIENTS), waveform)
 
 
 def at_once(function: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:

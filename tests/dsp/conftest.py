@@ -24,9 +24,3 @@ def signals() -> Callable[[int], np.ndarray]:
         return np.stack([rng.standard_normal(n_samples), chirp, impulse, 0 * t, wheeze]).astype(np.float32)
 
     return make
-
-
-@pytest.fixture
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pieces so small that any test's waveform is taken in many, and its rows in parts."""
-    monkeypatch.setattr("jaxresp.dsp.pieces.CPU_SAMPLES", 3_000)
