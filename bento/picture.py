@@ -23,7 +23,7 @@ from jaxresp.dsp.spectral import hz_to_mel
 
 _COLUMNS = 900  # points drawn across: more than the page is wide
 _N_MELS = 112
-_LOW_HZ, _HIGH_HZ = 50.0, 5000.0  # the band the networks hear
+_LOW_HZ, _HIGH_HZ = 50.0, 5000.0  # breath sounds, and the front ends' widest band
 _RANGE_DB = 70.0  # from the loudest shown value down to black
 _TICKS_HZ = (100, 500, 1000, 2000, 4000)
 
@@ -48,8 +48,8 @@ def draw(recording: Recording, windows: Sequence[Mapping[str, Any]], classes: Se
         f"{_row('Log-mel spectrogram', _spectrogram(waveform, recording.rate_hz), _frequency_axis())}"
         f"{_row('Each window', _windows(windows, duration_s, classes), '', 'jr-short')}"
         f'<div class="jr-axis" aria-hidden="true">{_time_axis(duration_s)}</div>'
-        '<figcaption class="jr-note">Time in seconds. Frequency in Hz on a mel scale, 50–5000 Hz: the band the models '
-        f"hear; brighter is louder, over {_RANGE_DB:.0f} dB. "
+        '<figcaption class="jr-note">Time in seconds. Frequency in Hz on a mel scale, 50–5000 Hz, where '
+        f"breath sounds lie (a model may hear less); brighter is louder, over {_RANGE_DB:.0f} dB. "
         "The answer is made from all windows together; a single one means little.</figcaption></figure>"
     )
 
