@@ -51,7 +51,7 @@ def test_the_same_key_gives_the_same_sound_and_another_key_another() -> None:
 def test_what_happens_to_an_example_does_not_depend_on_its_neighbours() -> None:
     drawn, order = augment.draw(jax.random.key(3), ALL, 6), np.array([4, 2, 0, 5, 1, 3])
     shuffled = apply(jax.tree.map(lambda a: a[order], drawn), WAVEFORMS[order])
-    np.testing.assert_allclose(shuffled, apply(drawn, WAVEFORMS)[order], atol=1e-6)
+    np.testing.assert_allclose(shuffled, apply(drawn, WAVEFORMS)[order], atol=1e-4)
 
 
 def test_no_draw_compiles_anything_anew() -> None:
