@@ -56,9 +56,7 @@ class Question:
 
 def clue_columns(corpus: Corpus) -> dict[str, Shaped[np.ndarray, " recordings"]]:
     """What is known of a recording before it is heard; columns that say the same of all are left out."""
-    disputed = np.where(corpus.stethoscope_disputed != "", corpus.stethoscope_disputed, corpus.stethoscope)
     columns = shortcut_columns(corpus) | {
-        "other stethoscope tag": disputed if np.any(disputed != corpus.stethoscope) else np.full(len(corpus), ""),
         "bits per sample": corpus.bits.astype(np.str_),
         "duration": durations_s(corpus),
     }

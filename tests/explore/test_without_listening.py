@@ -27,7 +27,8 @@ def test_a_column_that_is_the_diagnosis_answers_everything():
     age = np.select([DIAGNOSES == "Healthy", DIAGNOSES == "COPD"], [5.0, 70.0], 30.0).astype(np.float32)
     for question, task in zip(asked(age_years=age), (BINARY, MULTICLASS), strict=True):
         assert question.classes == task.classes
-        (clue,) = question.clues
+        clue = question.clues[0]
+        assert {each.name for each in question.clues} == {"age", "is a child"}
         assert (clue.name, clue.balanced_accuracy, clue.macro_roc_auc) == ("age", 1, 1)
         assert clue.balanced_accuracy_interval == clue.macro_roc_auc_interval == (1, 1)
         assert "Told only the age, and hearing nothing" in verdict(question)
@@ -44,10 +45,10 @@ def test_a_column_that_is_no_answer_is_not_called_a_shortcut():
 def test_both_stethoscope_tags_stand_side_by_side_where_they_differ():
     tags = np.array(["Meditron", "Litt3200"])[(DIAGNOSES == "Healthy").astype(int)]
     other = np.where(np.arange(N) == 0, "AKGC417L", "")
-    assert "other stethoscope tag" not in clue_columns(little_corpus(N, stethoscope=tags))
+    assert "stethoscope (disputed tags)" not in clue_columns(little_corpus(N, stethoscope=tags))
     columns = clue_columns(little_corpus(N, stethoscope=tags, stethoscope_disputed=other))
     np.testing.assert_array_equal(columns["stethoscope"], tags)
-    np.testing.assert_array_equal(columns["other stethoscope tag"], np.where(other != "", other, tags))
+    np.testing.assert_array_equal(columns["stethoscope (disputed tags)"], np.where(other != "", other, tags))
 
 
 def test_columns_that_say_the_same_of_all_are_left_out():
