@@ -2,12 +2,12 @@
 #   make test PYTHON=/path/to/python3.12      another interpreter for a new environment
 #   make test VENV=.venv311                   another environment beside the first
 #   make test ARGS="-k splits"                more arguments for pytest
-#   make test JOBS=2                          in two processes, a file's tests in one of them
+#   make test JOBS=0                          in one process; by default two share the files of tests
 
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
-JOBS ?= 0
+JOBS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
