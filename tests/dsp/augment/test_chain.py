@@ -28,8 +28,10 @@ ALL = AugmentConfig(
 LIGHT = replace(ALL, speed_probability=0.0, pitch_probability=0.0, stretch_probability=0.0, band_probability=0.0)
 NONE = AugmentConfig(**{f"{what}_probability": 0.0 for what in ("pitch", "stretch", "roll", "noise")})
 CLIPS = jnp.asarray(np.random.default_rng(3).standard_normal((4, 2_000)), jnp.float32)
-WAVEFORMS = np.stack(
-    [0.3 * np.sin(2 * np.pi * (300 + 50 * i) * np.arange(N_SAMPLES) / RATE_HZ) for i in range(6)]
+# On faint noise: a vocoder's phases of bins without any power are rounding errors.
+WAVEFORMS = (
+    1e-3 * np.random.default_rng(0).standard_normal((6, N_SAMPLES))
+    + 0.3 * np.sin(2 * np.pi * (300 + 50 * np.arange(6)[:, None]) * np.arange(N_SAMPLES) / RATE_HZ)
 ).astype(np.float32)
 
 
