@@ -63,8 +63,7 @@ def _log_lines(console: Console) -> Callback:
 def print_results(console: Console, results: Sequence[Result]) -> None:
     """The table, who was in it, and what must be read with it."""
     corpus, setting = results[0].corpus, report.setting(results)
-    kind = " (made up)" if corpus["made_up"] else " (partial)" if corpus["partial"] else ""
-    title = f"{setting[0].upper()}{setting[1:]}, {corpus['name']} {corpus['version']}{kind}"
+    title = f"{setting[0].upper()}{setting[1:]}, {report.corpus_title(corpus)}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0))
     for column in report.COLUMNS[:-1]:
         table.add_column(column, no_wrap=column == "model", overflow="fold")

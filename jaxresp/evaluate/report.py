@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -119,12 +120,17 @@ def setting(results: Sequence[Result]) -> str:
     return "unseen patients" if split["kind"] == "patient_disjoint" else f"the published test side ({split['name']})"
 
 
+def corpus_title(corpus: Mapping[str, Any]) -> str:
+    """Name and version of what was tested, and what it lacks: "icbhi 2.0.0 (partial)"."""
+    kind = " (made up)" if corpus["made_up"] else " (partial)" if corpus["partial"] else ""
+    return f"{corpus['name']} {corpus['version'].removesuffix('+partial')}{kind}"
+
+
 def markdown(results: Sequence[Result]) -> str:
     """The whole report."""
     corpus = results[0].corpus
     out = [
-        f"# Six models on {setting(results)}: {corpus['name']} {corpus['version']}"
-        + (" (partial)" if corpus["partial"] else ""),
+        f"# Six models on {setting(results)}: {corpus_title(corpus)}",
         "",
         *_table(COLUMNS, rows(results)),
         "",
@@ -153,7 +159,7 @@ def card(result: Result) -> str:
             "",
             "## Cohort",
             "",
-            f"{corpus['name']} {corpus['version']}" + (", a subset of it" if corpus["partial"] else ""),
+            corpus_title(corpus),
             "",
             *(f"* {line}" for line in (*cohort_lines([result]), *shortcut_lines([result]), band_line([result]))),
             "",

@@ -147,8 +147,8 @@ def missing_variables(corpus: Corpus) -> list[Missing]:
         "stethoscope": corpus.stethoscope,
         "official split": corpus.official_split,
     }
-    _, of_row = np.unique(corpus.patient, return_inverse=True)
-    n_patients = int(of_row.max()) + 1
+    names, of_row = np.unique(corpus.patient, return_inverse=True)
+    n_patients = len(names)
     found = []
     for variable, column in of_patients.items():
         known = np.bincount(of_row, weights=_known(column), minlength=n_patients) > 0
