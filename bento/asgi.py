@@ -22,6 +22,7 @@ from bento.limits import LIMITS, Limits
 from bento.load import Load
 from bento.logs import RequestLog
 from bento.metrics import count_rejection
+from bento.openapi import Document, document
 
 T = TypeVar("T")
 
@@ -78,7 +79,12 @@ async def _as_json(_: Request, error: Exception) -> Response:
 
 
 class LabelledService(bentoml.Service[T]):
-    """A BentoML service behind `LabelledPaths`."""
+    """A BentoML service behind `LabelledPaths`, described by our own OpenAPI document."""
+
+    @property
+    def openapi_spec(self) -> Document:
+        """What /docs.json answers, and what a built Bento holds."""
+        return Document(document())
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The application a worker serves."""

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse
 
 from jaxresp import audio
 from jaxresp.errors import JaxrespError
+from jaxresp.explain import UnknownClass
 
 
 class RequestError(JaxrespError):
@@ -83,6 +84,7 @@ ANSWERS: dict[type[JaxrespError], tuple[int, str]] = {
     NotAForm: (415, "not_a_form"),
     TooManyParts: (413, "too_many_parts"),
     UnknownModel: (404, "unknown_model"),
+    UnknownClass: (404, "unknown_class"),
     BodyTooLarge: (413, "body_too_large"),
     PartTooLarge: (413, "part_too_large"),
     SlowUpload: (408, "slow_upload"),

@@ -6,6 +6,7 @@ the six networks and Gradio twice and gain little; Gradio's queue lives in one p
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import os
@@ -24,7 +25,7 @@ from bento.limits import LIMITS
 from bento.load import Load
 from bento.logs import use_json_logs
 from bento.store import CONTENT, NAMES, StoredClassifier, check_store, quick_name, tag_name
-from bento.upload import ChosenSoundForm, Form, ManySoundsForm, SoundForm, Upload
+from bento.upload import ChosenForm, ExplainForm, Form, ManyForm, PatientForm, Upload
 from bento.web import Holder, pages, ui
 from jaxresp.classifier import Classifier
 from jaxresp.compilation import use_persistent_cache
@@ -111,20 +112,20 @@ class Jaxresp:
         """End the threads."""
         self.engine.close()
 
-    @bentoml.api(route="/v1/classify", input_spec=SoundForm)
+    @bentoml.api(route="/v1/classify", input_spec=PatientForm)
     @answering
     async def classify(self, form: Form) -> dict[str, Any]:
         """Classify a sound with the quick model: `curl -F audio=@recording.wav .../v1/classify`."""
         return (await self.engine.classify(form.sound, self.engine.quick, form.age_years)).prediction
 
-    @bentoml.api(route="/v1/classify_with", input_spec=ChosenSoundForm)
+    @bentoml.api(route="/v1/classify_with", input_spec=ChosenForm)
     @answering
     async def classify_with(self, form: Form) -> dict[str, Any]:
         """Classify a sound with the model for a task and features: `-F task=binary -F features=mfcc`."""
         name = self.engine.name_of(form.text("task"), form.text("features"))
         return (await self.engine.classify(form.sound, name, form.age_years)).prediction
 
-    @bentoml.api(route="/v1/classify_many", input_spec=ManySoundsForm)
+    @bentoml.api(route="/v1/classify_many", input_spec=ManyForm)
     @answering
     async def classify_many(self, form: Form) -> dict[str, Any]:
         """Classify several sounds, each with an answer or an error of its own: `-F audio=@1.wav -F audio=@2.wav`."""
@@ -138,12 +139,20 @@ class Jaxresp:
             ]
         }
 
-    @bentoml.api(route="/v1/compare", input_spec=SoundForm)
+    @bentoml.api(route="/v1/compare", input_spec=PatientForm)
     @answering
     async def compare(self, form: Form) -> dict[str, Any]:
         """What each of the six models says about a sound."""
         answers = await self.engine.compare(form.sound, form.age_years)
         return {"predictions": {name: answer.prediction for name, answer in answers.items()}}
+
+    @bentoml.api(route="/v1/explain", input_spec=ExplainForm)
+    @answering
+    async def explain(self, form: Form) -> dict[str, Any]:
+        """An answer, and which moments and bands spoke for it, or for another class: `-F class=abnormal`."""
+        explained = await self.engine.explain(form.sound, self._chosen(form), form.fields.get("class"))
+        explanation = await asyncio.to_thread(explained.explanation.to_json)
+        return {"prediction": explained.prediction, "explanation": explanation}
 
     def _chosen(self, form: Form) -> str:
         """The model a form names; the quick one when it names none."""

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import bentoml
 from bentoml.validators import ContentType
-from pydantic import Field
+from pydantic import Field, create_model
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -213,7 +213,6 @@ class SoundForm(bentoml.IODescriptor):
     """A form with a sound."""
 
     audio: Annotated[Path, ContentType("audio/*")] = Field(description="wav, flac, ogg, mp3; 0.5 s to 10 minutes")
-    age_years: float | None = Field(None, description="the patient's age, if known")
 
     @classmethod
     async def from_http_request(cls, request: Request, serde: Any) -> SoundForm:
@@ -221,18 +220,35 @@ class SoundForm(bentoml.IODescriptor):
         return cls.model_construct(**(dict.fromkeys(cls.model_fields, "") | {"audio": Upload(request)}))
 
 
-class ChosenSoundForm(SoundForm):
-    """A form with a sound and the choice of a model."""
+class PatientForm(SoundForm):
+    """A form with a sound, and perhaps the patient's age."""
+
+    age_years: float | None = Field(None, description="the patient's age, if known")
+
+
+class ChosenForm(PatientForm):
+    """A form with a sound and the choice of a model, and perhaps the patient's age."""
 
     task: str = Field(description="binary or multiclass")
     features: str = Field(description="mfcc, logmel or augmented")
 
 
-class ManySoundsForm(SoundForm):
+class PerhapsChosenForm(SoundForm):
+    """A form with a sound, and perhaps the choice of a model."""
+
+    task: str | None = Field(None, description="binary or multiclass")
+    features: str | None = Field(None, description="mfcc, logmel or augmented")
+
+
+class ManyForm(PerhapsChosenForm):
     """A form with several sounds, and perhaps the choice of a model."""
 
     audio: list[Annotated[Path, ContentType("audio/*")]] = Field(  # type: ignore[assignment]
         description=f"up to {LIMITS.max_files} sounds"
     )
-    task: str | None = Field(None, description="binary or multiclass")
-    features: str | None = Field(None, description="mfcc, logmel or augmented")
+
+
+#: A form with a sound, and perhaps the choice of a model and of a class. Made so because of that field's name.
+ExplainForm = create_model(  # type: ignore[call-overload]
+    "ExplainForm", __base__=PerhapsChosenForm, **{"class": (str | None, Field(None, description="of that model"))}
+)
