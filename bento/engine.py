@@ -74,6 +74,8 @@ class Engine:
                 max_batch=limits.max_batch_windows,
                 max_queued=limits.max_queued_windows,
                 overloaded=self.load.overloaded,
+                queued=metrics.QUEUED_WINDOWS.labels(model=name).inc,
+                waited=metrics.QUEUE_SECONDS.labels(model=name).observe,
             )
             for name, classifier in self.classifiers.items()
         }
@@ -192,7 +194,7 @@ class Engine:
         logits = await self._batchers[name](windows.samples, windows.scale)
         answer = self.classifiers[name].answer(windows.recording, logits, windows.start_s, age_years)
         prediction = answer.to_json()
-        metrics.PREDICTIONS.labels(model=name, label=prediction["label"] or metrics.ABSTAINED).inc()
+        metrics.count_prediction(name, prediction)
         return Answer(prediction, windows.recording)
 
     def _deadline(self) -> float:

@@ -17,13 +17,14 @@ from typing import Any
 import bentoml
 from starlette.responses import JSONResponse, Response
 
-from bento import metrics
+from bento import live, metrics
 from bento.asgi import BodyLimit, LabelledService, TruePaths
 from bento.engine import Engine
 from bento.errors import COUNTED_WHERE_RAISED, INTERNAL_ERROR, body_of, response_to
 from bento.limits import LIMITS
 from bento.load import Load
 from bento.logs import use_json_logs
+from bento.metrics_folder import forget_the_dead, use_own_folder
 from bento.store import CONTENT, NAMES, StoredClassifier, check_store, quick_name, tag_name
 from bento.upload import ChosenForm, ExplainForm, Form, ManyForm, PatientForm, Upload
 from bento.web import Holder, pages, ui
@@ -32,6 +33,7 @@ from jaxresp.compilation import use_persistent_cache
 from jaxresp.errors import JaxrespError
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+use_own_folder()
 _LOG = logging.getLogger("bentoml.jaxresp")
 
 
@@ -67,6 +69,7 @@ _HOLDER = Holder()  # the mounted pages are made before the service is; they fin
     workers=1,
     traffic={"timeout": LIMITS.max_upload_s + LIMITS.max_answer_s + 30},  # ours come first, and are answered as ours
     logging={"access": {"enabled": False}},  # RequestLog writes ours
+    metrics={"duration": {"buckets": metrics.REQUEST_SECONDS}},
     envs=[
         {"name": "BENTOML_DO_NOT_TRACK", "value": "True"},
         {"name": "GRADIO_ANALYTICS_ENABLED", "value": "False"},
@@ -89,6 +92,7 @@ class Jaxresp:
         """Load, check and compile all six; requests are taken only afterwards."""
         use_json_logs()
         use_persistent_cache()
+        forget_the_dead()
         metrics.count_compilations()
         stored = {name: getattr(self, name.replace("-", "_")) for name in NAMES}
         classifiers = {name: Classifier.load(model.path_of(CONTENT)) for name, model in stored.items()}
@@ -97,8 +101,10 @@ class Jaxresp:
             list(threads.map(Classifier.warm_up, classifiers.values()))
         for name, classifier in classifiers.items():
             metrics.MODEL_INFO.labels(model=name, version=classifier.version, quick=str(name == quick).lower()).set(1)
+        metrics.expect({name: classifier.classes for name, classifier in classifiers.items()})
         self.engine = Engine(classifiers, quick, load=_LOAD)
         _HOLDER.engine = self.engine
+        self.stop_watching = live.watch()
         metrics.READY.set(1)
 
     @bentoml.on_deployment
@@ -110,6 +116,7 @@ class Jaxresp:
     @bentoml.on_shutdown
     def close(self) -> None:
         """End the threads."""
+        self.stop_watching()
         self.engine.close()
 
     @bentoml.api(route="/v1/classify", input_spec=PatientForm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -107,18 +108,23 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def served(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The service, started once, through the function behind `jaxresp serve`; stopped by Ctrl-C."""
-    store_classifiers(run_folder)
-    port, folder = free_port(), tmp_path_factory.mktemp("served")
+@contextlib.contextmanager
+def serving(run_folder: Path, folder: Path, **settings: str) -> Iterator[Served]:
+    """A service, started through the function behind `jaxresp serve`, stopped by Ctrl-C.
+
+    Args:
+        run_folder: whose six Classifiers are in the model store.
+        folder: for its log, its temporary files and its cache.
+        settings: environment variables.
+    """
+    port = free_port()
     log, pages = folder / "log.txt", folder / "tmp"
     pages.mkdir()
     command = f"from bento.serve import serve; raise SystemExit(serve({port}))"
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-c", command],
-            env=environment(TMPDIR=str(pages), XDG_CACHE_HOME=str(folder)),
+            env=environment(TMPDIR=str(pages), XDG_CACHE_HOME=str(folder), **settings),
             cwd=folder,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -138,6 +144,14 @@ def served(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         if process.poll() is None:
             process.terminate()
             process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def served(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The service, started once for all tests."""
+    store_classifiers(run_folder)
+    with serving(run_folder, tmp_path_factory.mktemp("served")) as running:
+        yield running
 
 
 def assert_same_answer(served_json: dict[str, Any], offline: dict[str, Any]) -> None:
