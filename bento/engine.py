@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float32, Int16
 
 from bento import metrics
+from bento.about import About
 from bento.batching import Batcher, Logits
 from bento.errors import Overloaded, UnknownModel
 from bento.limits import LIMITS, Limits
@@ -35,10 +36,19 @@ class Engine:
         classifiers: by name, warmed up.
         quick: the name of the one that answers quick questions.
         limits: bounds on what is taken on.
+        about: what else is known about the models.
     """
 
-    def __init__(self, classifiers: Mapping[str, Classifier], quick: str, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self,
+        classifiers: Mapping[str, Classifier],
+        quick: str,
+        limits: Limits = LIMITS,
+        *,
+        about: About | None = None,
+    ) -> None:
         self.classifiers, self.quick, self.limits = dict(classifiers), quick, limits
+        self.about = about or About()
         self._threads = ThreadPoolExecutor(limits.decode_threads, thread_name_prefix="decode")
         self._batchers = {
             name: Batcher(

@@ -10,16 +10,18 @@ import functools
 import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, ParamSpec
 
 import bentoml
 from starlette.responses import JSONResponse
 
 from bento import metrics
+from bento.about import load_about
 from bento.asgi import BodyLimit, LabelledService, TruePaths
 from bento.engine import Engine
 from bento.errors import BodyTooLarge, answer_to, body_of
-from bento.store import CONTENT, NAMES, StoredClassifier, check_store, quick_name, tag_name
+from bento.store import ABOUT, CONTENT, NAMES, StoredModel, check_store, quick_name, tag_name
 from bento.upload import AudioForm, ChosenAudioForm, Upload
 from bento.web import Holder, pages, ui
 from jaxresp.classifier import Classifier
@@ -68,12 +70,13 @@ class Jaxresp:
     """Respiratory sounds, classified. A research demonstration, not a medical device."""
 
     # BentoML bundles what it finds as class attributes, one by one.
-    binary_mfcc = StoredClassifier(f"{tag_name('binary-mfcc')}:latest")
-    binary_logmel = StoredClassifier(f"{tag_name('binary-logmel')}:latest")
-    binary_augmented = StoredClassifier(f"{tag_name('binary-augmented')}:latest")
-    multiclass_mfcc = StoredClassifier(f"{tag_name('multiclass-mfcc')}:latest")
-    multiclass_logmel = StoredClassifier(f"{tag_name('multiclass-logmel')}:latest")
-    multiclass_augmented = StoredClassifier(f"{tag_name('multiclass-augmented')}:latest")
+    binary_mfcc = StoredModel(f"{tag_name('binary-mfcc')}:latest")
+    binary_logmel = StoredModel(f"{tag_name('binary-logmel')}:latest")
+    binary_augmented = StoredModel(f"{tag_name('binary-augmented')}:latest")
+    multiclass_mfcc = StoredModel(f"{tag_name('multiclass-mfcc')}:latest")
+    multiclass_logmel = StoredModel(f"{tag_name('multiclass-logmel')}:latest")
+    multiclass_augmented = StoredModel(f"{tag_name('multiclass-augmented')}:latest")
+    about = StoredModel(f"{tag_name(ABOUT)}:latest")
 
     def __init__(self) -> None:
         """Load, check and compile all six; requests are taken only afterwards."""
@@ -86,7 +89,7 @@ class Jaxresp:
             list(threads.map(Classifier.warm_up, classifiers.values()))
         for name, classifier in classifiers.items():
             metrics.MODEL_INFO.labels(model=name, version=classifier.version, quick=str(name == quick).lower()).set(1)
-        self.engine = Engine(classifiers, quick)
+        self.engine = Engine(classifiers, quick, about=load_about(Path(self.about.path_of(CONTENT))))
         _HOLDER.engine = self.engine
         metrics.READY.set(1)
 
