@@ -144,7 +144,7 @@ def fragment_of(page: Page) -> str:
         f"{f'<div class=notice role=note>{notices}</div>' if notices else ''}"
         f'<section><h2>In brief</h2><ul class="brief">{brief}</ul></section>\n'
         f"{''.join(_section(section, anchored=False) for section in page.sections)}"
-        f"{''.join(f'<p>{escape(line)}</p>' for line in page.colophon)}</div>\n"
+        f"<footer>{''.join(f'<p>{escape(line)}</p>' for line in page.colophon)}</footer></div>\n"
     )
 
 
