@@ -5,7 +5,6 @@ The metrics live on prometheus_client's default registry, which BentoML merges i
 
 from __future__ import annotations
 
-import jax.monitoring
 from prometheus_client import Counter, Gauge, Histogram
 
 from bento.errors import answer_to
@@ -47,6 +46,8 @@ def _count_compilation(event: str, duration_secs: float, **_: str | int) -> None
 
 def count_compilations() -> None:
     """Count every program XLA compiles in this process from now on, the networks' and stray ones alike."""
+    import jax.monitoring  # here, because the process that merges the metrics of others does without JAX
+
     jax.monitoring.register_event_duration_secs_listener(_count_compilation)
 
 
