@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float32, Int16
 
 from bento import metrics
+from bento.about import About
 from bento.batching import Batcher, Logits
 from bento.errors import DeadlineExceeded, UnknownModel
 from bento.limits import LIMITS, Limits
@@ -59,13 +60,20 @@ class Engine:
         quick: the name of the one that answers quick questions.
         limits: bounds on what is taken on.
         load: what is taken on, when others have a part in it.
+        about: what else is known about the models.
     """
 
     def __init__(
-        self, classifiers: Mapping[str, Classifier], quick: str, limits: Limits = LIMITS, load: Load | None = None
+        self,
+        classifiers: Mapping[str, Classifier],
+        quick: str,
+        limits: Limits = LIMITS,
+        load: Load | None = None,
+        about: About | None = None,
     ) -> None:
         self.classifiers, self.quick, self.limits = dict(classifiers), quick, limits
         self.load = load or Load(limits)
+        self.about = about or About()
         self._threads = ThreadPoolExecutor(limits.decode_threads, thread_name_prefix="decode")
         self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")  # gradients must not crowd out answers
         self._batchers = {
@@ -113,7 +121,7 @@ class Engine:
         ]
 
     def describe_one(self, name: str) -> dict[str, Any]:
-        """One model's entry, with its model card.
+        """One model's entry, with its model card and, if its run left them, its results.
 
         Raises:
             UnknownModel: with the names there are.
@@ -121,7 +129,7 @@ class Engine:
         entry = next((entry for entry in self.describe() if entry["name"] == name), None)
         if entry is None:
             raise UnknownModel(f"there is no model {name[:40]!r}; there are {', '.join(self.classifiers)}")
-        return entry | {"card": self.classifiers[name].card}
+        return entry | {"card": self.classifiers[name].card, "results": self.about.result(name)}
 
     async def classify(self, sound: bytes, name: str, age_years: float | None = None) -> Answer:
         """What the named model says about a sound.
