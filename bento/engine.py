@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float32, Int16
 
 from bento import metrics
+from bento.about import About
 from bento.batching import Batcher, Logits
 from bento.errors import DeadlineExceeded, UnknownModel
 from bento.limits import LIMITS, Limits
@@ -21,6 +22,7 @@ from bento.load import Load
 from jaxresp.audio import Recording
 from jaxresp.classifier import Classifier
 from jaxresp.errors import JaxrespError
+from jaxresp.explain import Explanation
 
 T = TypeVar("T")
 
@@ -31,6 +33,13 @@ class Answer:
 
     prediction: dict[str, Any]
     recording: Recording
+
+
+@dataclass(frozen=True)
+class Explained(Answer):
+    """An answer, and what in the sound spoke for a class."""
+
+    explanation: Explanation
 
 
 @dataclass(frozen=True)
@@ -51,14 +60,22 @@ class Engine:
         quick: the name of the one that answers quick questions.
         limits: bounds on what is taken on.
         load: what is taken on, when others have a part in it.
+        about: what else is known about the models.
     """
 
     def __init__(
-        self, classifiers: Mapping[str, Classifier], quick: str, limits: Limits = LIMITS, load: Load | None = None
+        self,
+        classifiers: Mapping[str, Classifier],
+        quick: str,
+        limits: Limits = LIMITS,
+        load: Load | None = None,
+        about: About | None = None,
     ) -> None:
         self.classifiers, self.quick, self.limits = dict(classifiers), quick, limits
         self.load = load or Load(limits)
+        self.about = about or About()
         self._threads = ThreadPoolExecutor(limits.decode_threads, thread_name_prefix="decode")
+        self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")  # gradients must not crowd out answers
         self._batchers = {
             name: Batcher(
                 _timed(name, classifier),
@@ -72,8 +89,9 @@ class Engine:
         }
 
     def close(self) -> None:
-        """Let the decoding threads end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Let the threads end."""
+        for threads in (self._threads, self._explaining):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def name_of(self, task: str, features: str) -> str:
         """The name of the classifier for a task and a kind of features.
@@ -103,7 +121,7 @@ class Engine:
         ]
 
     def describe_one(self, name: str) -> dict[str, Any]:
-        """One model's entry, with its model card.
+        """One model's entry, with its model card and, if its run left them, its results.
 
         Raises:
             UnknownModel: with the names there are.
@@ -111,7 +129,7 @@ class Engine:
         entry = next((entry for entry in self.describe() if entry["name"] == name), None)
         if entry is None:
             raise UnknownModel(f"there is no model {name[:40]!r}; there are {', '.join(self.classifiers)}")
-        return entry | {"card": self.classifiers[name].card}
+        return entry | {"card": self.classifiers[name].card, "results": self.about.result(name)}
 
     async def classify(self, sound: bytes, name: str, age_years: float | None = None) -> Answer:
         """What the named model says about a sound.
@@ -154,6 +172,22 @@ class Engine:
                 windows = await self._decode(sound, *self.classifiers)
                 asked = [self._ask(name, windows[name], age_years) for name in self.classifiers]
                 return dict(zip(self.classifiers, await _all_done(asked), strict=True))
+
+    async def explain(self, sound: bytes, name: str, of_class: str | None = None) -> Explained:
+        """What the named model says about a sound, and what in it spoke for a class: the most probable one, or yours.
+
+        Raises:
+            UnknownClass: the model does not know the class.
+            AudioError, Overloaded, DeadlineExceeded: as `classify` does.
+        """
+        with self.load.taking_on():
+            async with self._until(self._deadline()):
+                windows = (await self._decode(sound, name))[name]
+                answer = await self._ask(name, windows, None)
+                explanation = await asyncio.get_running_loop().run_in_executor(
+                    self._explaining, self.classifiers[name].explain, windows.recording, of_class
+                )
+                return Explained(answer.prediction, answer.recording, explanation)
 
     async def _classify(self, sound: bytes, name: str, age_years: float | None) -> Answer:
         return await self._ask(name, (await self._decode(sound, name))[name], age_years)

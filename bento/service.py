@@ -6,11 +6,11 @@ the six networks and Gradio twice and gain little; Gradio's queue lives in one p
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import bentoml
@@ -18,17 +18,14 @@ from starlette.responses import JSONResponse, Response
 
 from bento import live, metrics
 from bento.asgi import BodyLimit, LabelledService, TruePaths
-from bento.engine import Engine
 from bento.errors import COUNTED_WHERE_RAISED, INTERNAL_ERROR, body_of, response_to
 from bento.limits import LIMITS
 from bento.load import Load
 from bento.logs import use_json_logs
 from bento.metrics_folder import forget_the_dead, use_own_folder
-from bento.store import CONTENT, NAMES, StoredClassifier, check_store, quick_name, tag_name
-from bento.upload import ChosenSoundForm, Form, ManySoundsForm, SoundForm, Upload
+from bento.store import ABOUT, NAMES, StoredModel, check_store, tag_name
+from bento.upload import ChosenForm, ExplainForm, Form, ManyForm, PatientForm, Upload
 from bento.web import Holder, pages, ui
-from jaxresp.classifier import Classifier
-from jaxresp.compilation import use_persistent_cache
 from jaxresp.errors import JaxrespError
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -80,28 +77,24 @@ class Jaxresp:
     """Respiratory sounds, classified. A research demonstration, not a medical device."""
 
     # BentoML bundles what it finds as class attributes, one by one.
-    binary_mfcc = StoredClassifier(f"{tag_name('binary-mfcc')}:latest")
-    binary_logmel = StoredClassifier(f"{tag_name('binary-logmel')}:latest")
-    binary_augmented = StoredClassifier(f"{tag_name('binary-augmented')}:latest")
-    multiclass_mfcc = StoredClassifier(f"{tag_name('multiclass-mfcc')}:latest")
-    multiclass_logmel = StoredClassifier(f"{tag_name('multiclass-logmel')}:latest")
-    multiclass_augmented = StoredClassifier(f"{tag_name('multiclass-augmented')}:latest")
+    binary_mfcc = StoredModel(f"{tag_name('binary-mfcc')}:latest")
+    binary_logmel = StoredModel(f"{tag_name('binary-logmel')}:latest")
+    binary_augmented = StoredModel(f"{tag_name('binary-augmented')}:latest")
+    multiclass_mfcc = StoredModel(f"{tag_name('multiclass-mfcc')}:latest")
+    multiclass_logmel = StoredModel(f"{tag_name('multiclass-logmel')}:latest")
+    multiclass_augmented = StoredModel(f"{tag_name('multiclass-augmented')}:latest")
+    about = StoredModel(f"{tag_name(ABOUT)}:latest")
 
     def __init__(self) -> None:
         """Load, check and compile all six; requests are taken only afterwards."""
         use_json_logs()
-        use_persistent_cache()
         forget_the_dead()
-        metrics.count_compilations()
-        stored = {name: getattr(self, name.replace("-", "_")) for name in NAMES}
-        classifiers = {name: Classifier.load(model.path_of(CONTENT)) for name, model in stored.items()}
-        quick = quick_name(model.info.metadata for model in stored.values())
-        with ThreadPoolExecutor() as threads:  # compiling is most of the start, and releases the interpreter lock
-            list(threads.map(Classifier.warm_up, classifiers.values()))
-        for name, classifier in classifiers.items():
-            metrics.MODEL_INFO.labels(model=name, version=classifier.version, quick=str(name == quick).lower()).set(1)
-        metrics.expect({name: classifier.classes for name, classifier in classifiers.items()})
-        self.engine = Engine(classifiers, quick, load=_LOAD)
+        from bento.starting import (
+            start_engine,
+        )  # imports JAX, which the process that only watches this one does without
+
+        stored = {name: getattr(self, name.replace("-", "_")) for name in (*NAMES, ABOUT)}
+        self.engine = start_engine(stored, _LOAD)
         _HOLDER.engine = self.engine
         self.stop_watching = live.watch()
         metrics.READY.set(1)
@@ -118,20 +111,20 @@ class Jaxresp:
         self.stop_watching()
         self.engine.close()
 
-    @bentoml.api(route="/v1/classify", input_spec=SoundForm)
+    @bentoml.api(route="/v1/classify", input_spec=PatientForm)
     @answering
     async def classify(self, form: Form) -> dict[str, Any]:
         """Classify a sound with the quick model: `curl -F audio=@recording.wav .../v1/classify`."""
         return (await self.engine.classify(form.sound, self.engine.quick, form.age_years)).prediction
 
-    @bentoml.api(route="/v1/classify_with", input_spec=ChosenSoundForm)
+    @bentoml.api(route="/v1/classify_with", input_spec=ChosenForm)
     @answering
     async def classify_with(self, form: Form) -> dict[str, Any]:
         """Classify a sound with the model for a task and features: `-F task=binary -F features=mfcc`."""
         name = self.engine.name_of(form.text("task"), form.text("features"))
         return (await self.engine.classify(form.sound, name, form.age_years)).prediction
 
-    @bentoml.api(route="/v1/classify_many", input_spec=ManySoundsForm)
+    @bentoml.api(route="/v1/classify_many", input_spec=ManyForm)
     @answering
     async def classify_many(self, form: Form) -> dict[str, Any]:
         """Classify several sounds, each with an answer or an error of its own: `-F audio=@1.wav -F audio=@2.wav`."""
@@ -145,12 +138,20 @@ class Jaxresp:
             ]
         }
 
-    @bentoml.api(route="/v1/compare", input_spec=SoundForm)
+    @bentoml.api(route="/v1/compare", input_spec=PatientForm)
     @answering
     async def compare(self, form: Form) -> dict[str, Any]:
         """What each of the six models says about a sound."""
         answers = await self.engine.compare(form.sound, form.age_years)
         return {"predictions": {name: answer.prediction for name, answer in answers.items()}}
+
+    @bentoml.api(route="/v1/explain", input_spec=ExplainForm)
+    @answering
+    async def explain(self, form: Form) -> dict[str, Any]:
+        """An answer, and which moments and bands spoke for it, or for another class: `-F class=abnormal`."""
+        explained = await self.engine.explain(form.sound, self._chosen(form), form.fields.get("class"))
+        explanation = await asyncio.to_thread(explained.explanation.to_json)
+        return {"prediction": explained.prediction, "explanation": explanation}
 
     def _chosen(self, form: Form) -> str:
         """The model a form names; the quick one when it names none."""

@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 import soundfile
 
@@ -54,12 +55,14 @@ class Served:
         offline: the same Classifiers, loaded here.
         log: everything it has printed.
         pages: the folder where its page keeps temporary files.
+        pid: of its first process.
     """
 
     url: str
     offline: dict[str, Classifier]
     log: Path
     pages: Path
+    pid: int
 
     def post(self, path: str, sound: bytes | None, **fields: str) -> httpx.Response:
         """Send a form."""
@@ -70,6 +73,11 @@ class Served:
         """Classify with the named model."""
         task, features = name.split("-")
         return self.post("/v1/classify_with", sound, task=task, features=features)
+
+    def memory_bytes(self) -> int:
+        """Resident memory of all its processes."""
+        first = psutil.Process(self.pid)
+        return sum(process.memory_info().rss for process in (first, *first.children(recursive=True)))
 
     def metrics(self) -> dict[str, float]:
         """Every sample of /metrics, by its name with its labels."""
@@ -128,7 +136,7 @@ def serving(run_folder: Path, folder: Path, **settings: str) -> Iterator[Served]
                 pytest.fail(f"the service did not start:\n{log.read_text()[-4000:]}")
             time.sleep(0.2)
         offline = {name: Classifier.load(run_folder / "classifiers" / name) for name in NAMES}
-        yield Served(f"http://127.0.0.1:{port}", offline, log, pages)
+        yield Served(f"http://127.0.0.1:{port}", offline, log, pages, process.pid)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0, "Ctrl-C did not end the service in good order"
     finally:
