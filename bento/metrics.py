@@ -43,6 +43,9 @@ QUEUE_SECONDS = Histogram(
 DECODE_SECONDS = Histogram(
     "jaxresp_decode_seconds", "Decoding one sound, resampling it and cutting it into windows", buckets=_STEP_SECONDS
 )
+EXPLAIN_SECONDS = Histogram(
+    "jaxresp_explain_seconds", "Finding what in a sound spoke for a class", ["model"], buckets=_STEP_SECONDS
+)
 BATCH_WINDOWS = Histogram(
     "jaxresp_batch_windows", "Windows in one call of a network", ["model"], buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
@@ -126,7 +129,7 @@ def expect(classes: Mapping[str, Iterable[str]]) -> None:
             PREDICTIONS.labels(model=model, label=label)
         for reason in (*ABSTENTIONS_BY_WORDS.values(), OTHER):
             ABSTENTIONS.labels(model=model, reason=reason)
-        for metric in (CONFIDENCE, INFERENCE_SECONDS, QUEUE_SECONDS, BATCH_WINDOWS, QUEUED_WINDOWS):
+        for metric in (CONFIDENCE, INFERENCE_SECONDS, QUEUE_SECONDS, EXPLAIN_SECONDS, BATCH_WINDOWS, QUEUED_WINDOWS):
             metric.labels(model=model)
 
 
