@@ -76,6 +76,7 @@ START_TIME = Gauge(
     "jaxresp_process_start_time_seconds", "When the oldest worker started, in Unix time", multiprocess_mode="livemin"
 )
 
+_COUNTED = "_jaxresp_counted"
 _COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
 
 
@@ -93,7 +94,10 @@ def count_compilations() -> None:
 
 
 def count_rejection(error: JaxrespError) -> None:
-    """Count a refused request under its reason."""
+    """Count a refused request under its reason: once, however many layers the error passes on its way out."""
+    if getattr(error, _COUNTED, False):
+        return
+    setattr(error, _COUNTED, True)
     REJECTIONS.labels(reason=answer_to(error)[1]).inc()
 
 
