@@ -222,7 +222,7 @@ def models(board: Dashboard) -> None:
     board.curves(
         "Answers without a label",
         [(f"sum by (model, reason) ({rate('jaxresp_abstentions_total')})", "{{model}}: {{reason}}")],
-        "A model abstains rather than guess: unsure when no class is probable enough.",
+        "A model abstains rather than guess: unsure when no class is probable enough, else for what the sound lacks.",
         unit="ops",
     )
     board.table("Models served", f"jaxresp_model_info{{{OURS}}}", "Which version answers, and which one quickly.")
