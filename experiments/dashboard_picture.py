@@ -49,7 +49,7 @@ def legend(pattern: str, labels: dict[str, str]) -> str:
 def draw(axes: Axes, panel: dict[str, Any], series: list[tuple[str, dict[str, Any]]]) -> None:
     """One panel."""
     unit = panel["fieldConfig"]["defaults"].get("unit") or panel["options"].get("yAxis", {}).get("unit", "")
-    scale, name = _SCALES.get(unit, (1, unit))
+    scale, name = (1, "per window") if panel["type"] == "heatmap" else _SCALES.get(unit, (1, unit))
     axes.set_title(panel["title"], fontsize=8, loc="left")
     if panel["type"] in ("stat", "table"):
         lines = [f"{float(one['values'][-1][1]) * scale:.4g} {name}" for _, one in series]
