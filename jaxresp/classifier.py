@@ -160,16 +160,24 @@ class Classifier:
     # Answering
 
     def predict(
-        self, source: str | Path | bytes | audio.BinaryFile | audio.Recording, *, name: str | None = None
+        self,
+        source: str | Path | bytes | audio.BinaryFile | audio.Recording,
+        name: str | None = None,
+        age_years: float | None = None,
     ) -> Prediction:
         """Any sound file, its bytes, or a Recording → the answer.
+
+        Args:
+            source: the sound.
+            name: what messages call it.
+            age_years: the patient's, if known; it changes no probability, but warns outside of training's ages.
 
         Raises:
             AudioError: the sound cannot be used; says why.
         """
         recording = source if isinstance(source, audio.Recording) else self.decode(source, name=name)
         samples, scale, start_s = self.cut(recording)
-        return self.answer(recording, self.logits(samples, scale), start_s)
+        return self.answer(recording, self.logits(samples, scale), start_s, age_years)
 
     def decode(self, source: str | Path | bytes | audio.BinaryFile, name: str | None = None) -> audio.Recording:
         """Read a sound onto the grid this Classifier was trained on."""
@@ -204,6 +212,7 @@ class Classifier:
         recording: audio.Recording,
         logits: Float32[np.ndarray, "windows outputs"],
         start_s: Float32[np.ndarray, " windows"],
+        age_years: float | None = None,
     ) -> Prediction:
         """Window logits → the answer for the recording: pooled, calibrated, perhaps withheld."""
         pooled = pool(logits, np.zeros(len(logits), np.int64), 1)
