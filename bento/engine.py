@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float32, Int16
 
 from bento import metrics
+from bento.about import About
 from bento.batching import Batcher, Logits
 from bento.errors import DeadlineExceeded, UnknownModel
 from bento.limits import LIMITS, Limits
@@ -51,13 +52,20 @@ class Engine:
         quick: the name of the one that answers quick questions.
         limits: bounds on what is taken on.
         load: what is taken on, when others have a part in it.
+        about: what else is known about the models.
     """
 
     def __init__(
-        self, classifiers: Mapping[str, Classifier], quick: str, limits: Limits = LIMITS, load: Load | None = None
+        self,
+        classifiers: Mapping[str, Classifier],
+        quick: str,
+        limits: Limits = LIMITS,
+        load: Load | None = None,
+        about: About | None = None,
     ) -> None:
         self.classifiers, self.quick, self.limits = dict(classifiers), quick, limits
         self.load = load or Load(limits)
+        self.about = about or About()
         self._threads = ThreadPoolExecutor(limits.decode_threads, thread_name_prefix="decode")
         self._batchers = {
             name: Batcher(

@@ -11,19 +11,21 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import bentoml
 from starlette.responses import JSONResponse, Response
 
 from bento import metrics
+from bento.about import load_about
 from bento.asgi import BodyLimit, LabelledService, TruePaths
 from bento.engine import Engine
 from bento.errors import COUNTED_WHERE_RAISED, INTERNAL_ERROR, body_of, response_to
 from bento.limits import LIMITS
 from bento.load import Load
 from bento.logs import use_json_logs
-from bento.store import CONTENT, NAMES, StoredClassifier, check_store, quick_name, tag_name
+from bento.store import ABOUT, CONTENT, NAMES, StoredModel, check_store, quick_name, tag_name
 from bento.upload import ChosenSoundForm, Form, ManySoundsForm, SoundForm, Upload
 from bento.web import Holder, pages, ui
 from jaxresp.classifier import Classifier
@@ -77,12 +79,13 @@ class Jaxresp:
     """Respiratory sounds, classified. A research demonstration, not a medical device."""
 
     # BentoML bundles what it finds as class attributes, one by one.
-    binary_mfcc = StoredClassifier(f"{tag_name('binary-mfcc')}:latest")
-    binary_logmel = StoredClassifier(f"{tag_name('binary-logmel')}:latest")
-    binary_augmented = StoredClassifier(f"{tag_name('binary-augmented')}:latest")
-    multiclass_mfcc = StoredClassifier(f"{tag_name('multiclass-mfcc')}:latest")
-    multiclass_logmel = StoredClassifier(f"{tag_name('multiclass-logmel')}:latest")
-    multiclass_augmented = StoredClassifier(f"{tag_name('multiclass-augmented')}:latest")
+    binary_mfcc = StoredModel(f"{tag_name('binary-mfcc')}:latest")
+    binary_logmel = StoredModel(f"{tag_name('binary-logmel')}:latest")
+    binary_augmented = StoredModel(f"{tag_name('binary-augmented')}:latest")
+    multiclass_mfcc = StoredModel(f"{tag_name('multiclass-mfcc')}:latest")
+    multiclass_logmel = StoredModel(f"{tag_name('multiclass-logmel')}:latest")
+    multiclass_augmented = StoredModel(f"{tag_name('multiclass-augmented')}:latest")
+    about = StoredModel(f"{tag_name(ABOUT)}:latest")
 
     def __init__(self) -> None:
         """Load, check and compile all six; requests are taken only afterwards."""
@@ -96,7 +99,8 @@ class Jaxresp:
             list(threads.map(Classifier.warm_up, classifiers.values()))
         for name, classifier in classifiers.items():
             metrics.MODEL_INFO.labels(model=name, version=classifier.version, quick=str(name == quick).lower()).set(1)
-        self.engine = Engine(classifiers, quick, load=_LOAD)
+        about = load_about(Path(self.about.path_of(CONTENT)))
+        self.engine = Engine(classifiers, quick, load=_LOAD, about=about)
         _HOLDER.engine = self.engine
         metrics.READY.set(1)
 
