@@ -79,17 +79,21 @@ class Form:
             InvalidField: not a number of years that anybody reaches.
         """
         text = self.fields.get("age_years", "").strip()
-        if not text:
-            return None
         try:
-            age_years = float(text)
+            return checked_age(float(text) if text else None)
         except ValueError:
-            age_years = math.nan
-        if not 0 <= age_years <= _OLDEST_YEARS:
-            raise InvalidField(
-                f"age_years must be a number from 0 to {_OLDEST_YEARS:g}; leave it out when it is not known"
-            )
-        return age_years
+            return checked_age(math.nan)
+
+
+def checked_age(age_years: float | None) -> float | None:
+    """An age, or None where it is not told.
+
+    Raises:
+        InvalidField: not a number of years that anybody reaches.
+    """
+    if age_years is not None and not 0 <= age_years <= _OLDEST_YEARS:
+        raise InvalidField(f"age_years must be a number from 0 to {_OLDEST_YEARS:g}; leave it out when it is not known")
+    return age_years
 
 
 @dataclass(frozen=True)
