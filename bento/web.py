@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
 from bento.engine import Engine
-from bento.errors import UnknownModel, response_to
+from bento.errors import UnknownModel, http_error, response_to
 from bento.metrics import count_rejection
 
 # BentoML's own index page loads a tag manager from the net; this one loads nothing from anywhere.
@@ -73,7 +74,8 @@ def pages(holder: Holder) -> Starlette:
         "/favicon.ico": icon,
         "/manifest.json": manifest,
     }
-    return Starlette(routes=[Route(path, endpoint) for path, endpoint in served.items()])
+    routes = [Route(path, endpoint) for path, endpoint in served.items()]
+    return Starlette(routes=routes, exception_handlers={HTTPException: http_error})
 
 
 def ui(holder: Holder) -> Starlette:
