@@ -343,14 +343,20 @@ def classifier_name(task: Task, frontend: FrontEnd) -> str:
     return f"{task.name}-{frontend.name}"
 
 
-def untrained(name: str, seed: int = 0) -> Classifier:
+def untrained(name: str, seed: int = 0, *, filters: int = 4, dense: int = 8) -> Classifier:
     """A Classifier with random weights under one of the six names: it answers, and knows nothing.
 
     For trying out what stands around a Classifier. Its card says so.
+
+    Args:
+        name: "<task>-<features>".
+        seed: of the weights.
+        filters: of the first block; small by default, so that it is compiled and asked quickly.
+        dense: units of the dense layer.
     """
     task_name, _, frontend_name = name.rpartition("-")
     task, frontend = task_named(task_name), frontend_named(frontend_name)()
-    network = NetworkConfig(frontend.network, filters=4, dense=8)
+    network = NetworkConfig(frontend.network, filters, dense)
     graph, weights = models.create(network, frontend.n_coefficients, task.n_outputs, seed)
     size = frontend.n_coefficients
     return Classifier(
