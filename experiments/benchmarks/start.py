@@ -3,10 +3,10 @@
     python experiments/benchmarks/start.py [--run WORK] [--rounds 3] [--write FILE]
 
 Expected: about two minutes on two quiet cores. Each round starts the service twice, first with an empty compilation
-cache (cold), then with the one that was filled (warm), and waits until /readyz answers; then the page and a
-classification by each model must answer. Without --run the six networks are untrained ones of the size that a run begins with (16 filters, 128 dense
-units): what is compiled depends on shapes alone. Memory is PSS, in which what processes share is counted once; it is
-taken once the service is ready, and again after each of the six models has answered.
+cache (cold), then with the one that was filled (warm), and waits until /readyz answers; then the page and each of the
+models must answer. Without --run the six networks are untrained ones of the size that a run begins with (16 filters,
+128 dense units): what is compiled depends on shapes alone. Memory is PSS, in which what processes share is counted
+once; it is taken once the service is ready, and again after each of the six models has answered.
 
 The bounds that the project sets itself, on two cores: ready in 20 s cold and 8 s warm; 1.2 GB.
 """
