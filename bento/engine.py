@@ -22,6 +22,7 @@ from bento.load import Load
 from jaxresp.audio import Recording
 from jaxresp.classifier import Classifier
 from jaxresp.errors import JaxrespError
+from jaxresp.explain import Explanation
 
 T = TypeVar("T")
 
@@ -32,6 +33,13 @@ class Answer:
 
     prediction: dict[str, Any]
     recording: Recording
+
+
+@dataclass(frozen=True)
+class Explained(Answer):
+    """An answer, and what in the sound spoke for a class."""
+
+    explanation: Explanation
 
 
 @dataclass(frozen=True)
@@ -67,19 +75,23 @@ class Engine:
         self.load = load or Load(limits)
         self.about = about or About()
         self._threads = ThreadPoolExecutor(limits.decode_threads, thread_name_prefix="decode")
+        self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")  # gradients must not crowd out answers
         self._batchers = {
             name: Batcher(
                 _timed(name, classifier),
                 max_batch=limits.max_batch_windows,
                 max_queued=limits.max_queued_windows,
                 overloaded=self.load.overloaded,
+                queued=metrics.QUEUED_WINDOWS.labels(model=name).inc,
+                waited=metrics.QUEUE_SECONDS.labels(model=name).observe,
             )
             for name, classifier in self.classifiers.items()
         }
 
     def close(self) -> None:
-        """Let the decoding threads end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Let the threads end."""
+        for threads in (self._threads, self._explaining):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def name_of(self, task: str, features: str) -> str:
         """The name of the classifier for a task and a kind of features.
@@ -161,6 +173,22 @@ class Engine:
                 asked = [self._ask(name, windows[name], age_years) for name in self.classifiers]
                 return dict(zip(self.classifiers, await _all_done(asked), strict=True))
 
+    async def explain(self, sound: bytes, name: str, of_class: str | None = None) -> Explained:
+        """What the named model says about a sound, and what in it spoke for a class: the most probable one, or yours.
+
+        Raises:
+            UnknownClass: the model does not know the class.
+            AudioError, Overloaded, DeadlineExceeded: as `classify` does.
+        """
+        with self.load.taking_on():
+            async with self._until(self._deadline()):
+                windows = (await self._decode(sound, name))[name]
+                answer = await self._ask(name, windows, None)
+                explanation = await asyncio.get_running_loop().run_in_executor(
+                    self._explaining, self.classifiers[name].explain, windows.recording, of_class
+                )
+                return Explained(answer.prediction, answer.recording, explanation)
+
     async def _classify(self, sound: bytes, name: str, age_years: float | None) -> Answer:
         return await self._ask(name, (await self._decode(sound, name))[name], age_years)
 
@@ -174,7 +202,7 @@ class Engine:
         logits = await self._batchers[name](windows.samples, windows.scale)
         answer = self.classifiers[name].answer(windows.recording, logits, windows.start_s, age_years)
         prediction = answer.to_json()
-        metrics.PREDICTIONS.labels(model=name, label=prediction["label"] or metrics.ABSTAINED).inc()
+        metrics.count_prediction(name, prediction)
         return Answer(prediction, windows.recording)
 
     def _deadline(self) -> float:

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import psutil
-from prometheus_client import Counter, Gauge, Histogram, multiprocess
+from prometheus_client import Counter, Gauge, Histogram
 
 from bento.errors import ANSWERS, answer_to
-from bento.samples import multiprocess_folder
 from jaxresp.errors import JaxrespError
 
 #: Value of the label `label` when a model would rather not answer.
@@ -129,15 +128,6 @@ def expect(classes: Mapping[str, Iterable[str]]) -> None:
             ABSTENTIONS.labels(model=model, reason=reason)
         for metric in (CONFIDENCE, INFERENCE_SECONDS, QUEUE_SECONDS, BATCH_WINDOWS, QUEUED_WINDOWS):
             metric.labels(model=model)
-
-
-def forget_the_dead() -> None:
-    """Drop the gauges of workers that were killed: nobody else does, and their queues would count for ever."""
-    if not (folder := multiprocess_folder()):
-        return
-    for pid in {int(path.stem.rpartition("_")[2]) for path in folder.glob("gauge_live*_*.db")}:
-        if not psutil.pid_exists(pid):
-            multiprocess.mark_process_dead(pid, str(folder))
 
 
 class ProcessMeter:

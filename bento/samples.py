@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import json
 import operator
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from prometheus_client import REGISTRY
 from prometheus_client.mmap_dict import MmapedDict
+
+from bento.metrics_folder import multiprocess_folder
 
 #: Pairs of name and value, sorted.
 Labels = tuple[tuple[str, str], ...]
@@ -24,12 +25,6 @@ Samples = Mapping[str, Mapping[Labels, float]]
 _PREFIXES = ("jaxresp_", "bentoml_service_")
 #: How the values of two processes become one, by a gauge's multiprocess mode; counters and histograms have none.
 _JOIN: dict[str, Callable[[float, float], float]] = {"": operator.add, "sum": operator.add, "min": min, "max": max}
-
-
-def multiprocess_folder() -> Path | None:
-    """Where the workers keep their metrics, or None outside BentoML's server."""
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    return Path(folder) if folder else None
 
 
 def read_samples() -> Samples:

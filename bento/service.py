@@ -6,6 +6,7 @@ the six networks and Gradio twice and gain little; Gradio's queue lives in one p
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import os
@@ -15,18 +16,20 @@ from typing import Any
 import bentoml
 from starlette.responses import JSONResponse, Response
 
-from bento import metrics
+from bento import live, metrics
 from bento.asgi import BodyLimit, LabelledService, TruePaths
 from bento.errors import COUNTED_WHERE_RAISED, INTERNAL_ERROR, body_of, response_to
 from bento.limits import LIMITS
 from bento.load import Load
 from bento.logs import use_json_logs
+from bento.metrics_folder import forget_the_dead, use_own_folder
 from bento.store import ABOUT, NAMES, StoredModel, check_store, tag_name
-from bento.upload import ChosenSoundForm, Form, ManySoundsForm, SoundForm, Upload
+from bento.upload import ChosenForm, ExplainForm, Form, ManyForm, PatientForm, Upload
 from bento.web import Holder, pages, ui
 from jaxresp.errors import JaxrespError
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+use_own_folder()
 _LOG = logging.getLogger("bentoml.jaxresp")
 
 
@@ -62,6 +65,7 @@ _HOLDER = Holder()  # the mounted pages are made before the service is; they fin
     workers=1,
     traffic={"timeout": LIMITS.max_upload_s + LIMITS.max_answer_s + 30},  # ours come first, and are answered as ours
     logging={"access": {"enabled": False}},  # RequestLog writes ours
+    metrics={"duration": {"buckets": metrics.REQUEST_SECONDS}},
     envs=[
         {"name": "BENTOML_DO_NOT_TRACK", "value": "True"},
         {"name": "GRADIO_ANALYTICS_ENABLED", "value": "False"},
@@ -84,13 +88,13 @@ class Jaxresp:
     def __init__(self) -> None:
         """Load, check and compile all six; requests are taken only afterwards."""
         use_json_logs()
-        from bento.starting import (
-            start_engine,
-        )  # imports JAX, which the process that only watches this one does without
+        forget_the_dead()
+        from bento.starting import start_engine  # it imports JAX; the process that only watches this one does not
 
         stored = {name: getattr(self, name.replace("-", "_")) for name in (*NAMES, ABOUT)}
         self.engine = start_engine(stored, _LOAD)
         _HOLDER.engine = self.engine
+        self.stop_watching = live.watch()
         metrics.READY.set(1)
 
     @bentoml.on_deployment
@@ -102,22 +106,23 @@ class Jaxresp:
     @bentoml.on_shutdown
     def close(self) -> None:
         """End the threads."""
+        self.stop_watching()
         self.engine.close()
 
-    @bentoml.api(route="/v1/classify", input_spec=SoundForm)
+    @bentoml.api(route="/v1/classify", input_spec=PatientForm)
     @answering
     async def classify(self, form: Form) -> dict[str, Any]:
         """Classify a sound with the quick model: `curl -F audio=@recording.wav .../v1/classify`."""
         return (await self.engine.classify(form.sound, self.engine.quick, form.age_years)).prediction
 
-    @bentoml.api(route="/v1/classify_with", input_spec=ChosenSoundForm)
+    @bentoml.api(route="/v1/classify_with", input_spec=ChosenForm)
     @answering
     async def classify_with(self, form: Form) -> dict[str, Any]:
         """Classify a sound with the model for a task and features: `-F task=binary -F features=mfcc`."""
         name = self.engine.name_of(form.text("task"), form.text("features"))
         return (await self.engine.classify(form.sound, name, form.age_years)).prediction
 
-    @bentoml.api(route="/v1/classify_many", input_spec=ManySoundsForm)
+    @bentoml.api(route="/v1/classify_many", input_spec=ManyForm)
     @answering
     async def classify_many(self, form: Form) -> dict[str, Any]:
         """Classify several sounds, each with an answer or an error of its own: `-F audio=@1.wav -F audio=@2.wav`."""
@@ -131,12 +136,20 @@ class Jaxresp:
             ]
         }
 
-    @bentoml.api(route="/v1/compare", input_spec=SoundForm)
+    @bentoml.api(route="/v1/compare", input_spec=PatientForm)
     @answering
     async def compare(self, form: Form) -> dict[str, Any]:
         """What each of the six models says about a sound."""
         answers = await self.engine.compare(form.sound, form.age_years)
         return {"predictions": {name: answer.prediction for name, answer in answers.items()}}
+
+    @bentoml.api(route="/v1/explain", input_spec=ExplainForm)
+    @answering
+    async def explain(self, form: Form) -> dict[str, Any]:
+        """An answer, and which moments and bands spoke for it, or for another class: `-F class=abnormal`."""
+        explained = await self.engine.explain(form.sound, self._chosen(form), form.fields.get("class"))
+        explanation = await asyncio.to_thread(explained.explanation.to_json)
+        return {"prediction": explained.prediction, "explanation": explanation}
 
     def _chosen(self, form: Form) -> str:
         """The model a form names; the quick one when it names none."""

@@ -50,6 +50,7 @@ def start_engine(stored: Mapping[str, Any], load: Load) -> Engine:
     quick = quick_name(model.info.metadata for model in stored.values())
     for name, classifier in classifiers.items():
         metrics.MODEL_INFO.labels(model=name, version=classifier.version, quick=str(name == quick).lower()).set(1)
+    metrics.expect({name: classifier.classes for name, classifier in classifiers.items()})
     engine = Engine(classifiers, quick, load=load, about=load_about(folders[ABOUT]))
     seconds = {
         "models_s": round(time.perf_counter() - began_s, 2),

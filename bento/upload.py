@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import bentoml
 from bentoml.validators import ContentType
-from pydantic import Field
+from pydantic import Field, create_model
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -149,19 +149,6 @@ class _Parser(MultiPartParser):
 
     def __init__(self, headers: Any, stream: Any) -> None:
         super().__init__(headers, stream, max_files=math.inf, max_fields=math.inf, max_part_size=LIMITS.max_body_bytes)
-        self._n_header_bytes = 0
-
-    def on_part_begin(self) -> None:
-        super().on_part_begin()
-        self._n_header_bytes = 0
-
-    def on_header_field(self, data: bytes, start: int, end: int) -> None:
-        self._count_header(end - start)
-        super().on_header_field(data, start, end)
-
-    def on_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._count_header(end - start)
-        super().on_header_value(data, start, end)
 
     def on_headers_finished(self) -> None:
         super().on_headers_finished()
@@ -178,13 +165,6 @@ class _Parser(MultiPartParser):
                 "send a sound as a file: curl -F audio=@recording.wav"
             )
         super().on_part_data(data, start, end)
-
-    def _count_header(self, n_bytes: int) -> None:
-        self._n_header_bytes += n_bytes
-        if self._n_header_bytes > LIMITS.max_text_bytes:
-            raise PartTooLarge(
-                f"more than {LIMITS.max_text_bytes // 1024} KB of header in one part; shorten the file's name"
-            )
 
 
 async def _read(parsed: FormData) -> Form:
@@ -213,7 +193,6 @@ class SoundForm(bentoml.IODescriptor):
     """A form with a sound."""
 
     audio: Annotated[Path, ContentType("audio/*")] = Field(description="wav, flac, ogg, mp3; 0.5 s to 10 minutes")
-    age_years: float | None = Field(None, description="the patient's age, if known")
 
     @classmethod
     async def from_http_request(cls, request: Request, serde: Any) -> SoundForm:
@@ -221,18 +200,35 @@ class SoundForm(bentoml.IODescriptor):
         return cls.model_construct(**(dict.fromkeys(cls.model_fields, "") | {"audio": Upload(request)}))
 
 
-class ChosenSoundForm(SoundForm):
-    """A form with a sound and the choice of a model."""
+class PatientForm(SoundForm):
+    """A form with a sound, and perhaps the patient's age."""
+
+    age_years: float | None = Field(None, description="the patient's age, if known")
+
+
+class ChosenForm(PatientForm):
+    """A form with a sound and the choice of a model, and perhaps the patient's age."""
 
     task: str = Field(description="binary or multiclass")
     features: str = Field(description="mfcc, logmel or augmented")
 
 
-class ManySoundsForm(SoundForm):
+class PerhapsChosenForm(SoundForm):
+    """A form with a sound, and perhaps the choice of a model."""
+
+    task: str | None = Field(None, description="binary or multiclass")
+    features: str | None = Field(None, description="mfcc, logmel or augmented")
+
+
+class ManyForm(PerhapsChosenForm):
     """A form with several sounds, and perhaps the choice of a model."""
 
     audio: list[Annotated[Path, ContentType("audio/*")]] = Field(  # type: ignore[assignment]
         description=f"up to {LIMITS.max_files} sounds"
     )
-    task: str | None = Field(None, description="binary or multiclass")
-    features: str | None = Field(None, description="mfcc, logmel or augmented")
+
+
+#: A form with a sound, and perhaps the choice of a model and of a class. Made so because of that field's name.
+ExplainForm = create_model(  # type: ignore[call-overload]
+    "ExplainForm", __base__=PerhapsChosenForm, **{"class": (str | None, Field(None, description="of that model"))}
+)

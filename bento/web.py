@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
-from bento.errors import UnknownModel, response_to
+from bento.errors import UnknownModel, http_error, response_to
 from bento.metrics import count_rejection
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def pages(holder: Holder) -> Starlette:
         "/favicon.ico": icon,
         "/manifest.json": manifest,
     }
-    return Starlette(routes=[Route(path, endpoint) for path, endpoint in served.items()])
+    routes = [Route(path, endpoint) for path, endpoint in served.items()]
+    return Starlette(routes=routes, exception_handlers={HTTPException: http_error})
 
 
 def ui(holder: Holder) -> Starlette:

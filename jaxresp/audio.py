@@ -82,6 +82,8 @@ class AudioLimits:
         min_rate_hz: Hz; under 1 kHz no adventitious sound is left.
         max_rate_hz: Hz; the highest rate of sound interfaces in use.
         max_channels: channels; multi-sensor vests record up to eight.
+        max_values: samples times channels: ten minutes at 48 kHz in stereo, seconds of decoding. Silence compresses
+            so well that a file of some hundred kilobytes can hold the longest, fastest and widest sound of all.
     """
 
     min_duration_s: float = 0.5
@@ -89,6 +91,7 @@ class AudioLimits:
     min_rate_hz: int = 1_000
     max_rate_hz: int = 192_000
     max_channels: int = 8
+    max_values: int = 60_000_000
 
 
 DEFAULT_LIMITS = AudioLimits()
@@ -230,12 +233,20 @@ def _check_header(n_frames: int, rate_hz: int, channels: int, limits: AudioLimit
             f"{name}: {n_frames / rate_hz:.3f} s long; at least {limits.min_duration_s:g} s are needed, "
             "so record a whole breath"
         )
-    if _UNKNOWN_FRAMES > n_frames > limits.max_duration_s * rate_hz:
-        raise AudioTooLong(_too_long(f"{n_frames / rate_hz:.0f} s long by its header", limits, name))
+    if _UNKNOWN_FRAMES > n_frames > _most_frames(rate_hz, channels, limits):
+        raise _too_long(f"{n_frames / rate_hz:.0f} s long by its header", rate_hz, channels, limits, name)
 
 
-def _too_long(what: str, limits: AudioLimits, name: str) -> str:
-    return f"{name}: {what}; cut it to {limits.max_duration_s:g} s or less"
+def _most_frames(rate_hz: int, channels: int, limits: AudioLimits) -> int:
+    return min(math.floor(limits.max_duration_s * rate_hz), limits.max_values // channels)
+
+
+def _too_long(what: str, rate_hz: int, channels: int, limits: AudioLimits, name: str) -> AudioTooLong:
+    most_s = _most_frames(rate_hz, channels, limits) / rate_hz
+    remedy = f"cut it to {most_s:.0f} s or less"
+    if most_s < math.floor(limits.max_duration_s):
+        remedy += f", or mix it down: {channels} channels at {rate_hz} Hz are more than a breath needs"
+    return AudioTooLong(f"{name}: {what}; {remedy}")
 
 
 def _check_whole(libsndfile_log: str, name: str) -> None:
@@ -248,11 +259,12 @@ def _check_whole(libsndfile_log: str, name: str) -> None:
 
 def _blocks(file: _ForwardOnly, limits: AudioLimits, name: str) -> Iterator[Float32[np.ndarray, "frames channels"]]:
     """Decode block by block; stop at the limit whatever the header said, and complain about a short file."""
-    total, most = 0, math.floor(limits.max_duration_s * file.samplerate)
+    total, most = 0, _most_frames(file.samplerate, file.channels, limits)
     while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
         total += len(block)
         if total > most:
-            raise AudioTooLong(_too_long(f"more than {limits.max_duration_s:g} s long", limits, name))
+            what = f"more than {most / file.samplerate:.0f} s long"
+            raise _too_long(what, file.samplerate, file.channels, limits, name)
         yield block
     if (
         total < 0.98 * file.frames < _UNKNOWN_FRAMES
