@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import jax.monitoring
 import psutil
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -85,6 +84,8 @@ def _count_compilation(event: str, duration_secs: float, **_: str | int) -> None
 
 def count_compilations() -> None:
     """Count every program XLA compiles in this process from now on, the networks' and stray ones alike."""
+    import jax.monitoring  # here, because the process that merges the metrics of others does without JAX
+
     jax.monitoring.register_event_duration_secs_listener(_count_compilation)
 
 

@@ -11,27 +11,21 @@ import functools
 import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import bentoml
 from starlette.responses import JSONResponse, Response
 
 from bento import live, metrics
-from bento.about import load_about
 from bento.asgi import BodyLimit, LabelledService, TruePaths
-from bento.engine import Engine
 from bento.errors import COUNTED_WHERE_RAISED, INTERNAL_ERROR, body_of, response_to
 from bento.limits import LIMITS
 from bento.load import Load
 from bento.logs import use_json_logs
 from bento.metrics_folder import forget_the_dead, use_own_folder
-from bento.store import ABOUT, CONTENT, NAMES, StoredModel, check_store, quick_name, tag_name
+from bento.store import ABOUT, NAMES, StoredModel, check_store, tag_name
 from bento.upload import ChosenForm, ExplainForm, Form, ManyForm, PatientForm, Upload
 from bento.web import Holder, pages, ui
-from jaxresp.classifier import Classifier
-from jaxresp.compilation import use_persistent_cache
 from jaxresp.errors import JaxrespError
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -94,19 +88,11 @@ class Jaxresp:
     def __init__(self) -> None:
         """Load, check and compile all six; requests are taken only afterwards."""
         use_json_logs()
-        use_persistent_cache()
         forget_the_dead()
-        metrics.count_compilations()
-        stored = {name: getattr(self, name.replace("-", "_")) for name in NAMES}
-        classifiers = {name: Classifier.load(model.path_of(CONTENT)) for name, model in stored.items()}
-        quick = quick_name(model.info.metadata for model in stored.values())
-        with ThreadPoolExecutor() as threads:  # compiling is most of the start, and releases the interpreter lock
-            list(threads.map(Classifier.warm_up, classifiers.values()))
-        for name, classifier in classifiers.items():
-            metrics.MODEL_INFO.labels(model=name, version=classifier.version, quick=str(name == quick).lower()).set(1)
-        metrics.expect({name: classifier.classes for name, classifier in classifiers.items()})
-        about = load_about(Path(self.about.path_of(CONTENT)))
-        self.engine = Engine(classifiers, quick, load=_LOAD, about=about)
+        from bento.starting import start_engine  # it imports JAX; the process that only watches this one does not
+
+        stored = {name: getattr(self, name.replace("-", "_")) for name in (*NAMES, ABOUT)}
+        self.engine = start_engine(stored, _LOAD)
         _HOLDER.engine = self.engine
         self.stop_watching = live.watch()
         metrics.READY.set(1)

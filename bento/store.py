@@ -16,6 +16,7 @@ import bentoml
 from bentoml.exceptions import BentoMLException, NotFound
 
 from bento.about import RESULTS, about_files, load_about
+from jaxresp.classifier_files import read_files
 from jaxresp.errors import JaxrespError
 
 TASKS = ("binary", "multiclass")
@@ -52,10 +53,8 @@ def store_classifiers(run_dir: Path) -> list[str]:
     Raises:
         ModelsNotReady: a Classifier is missing. Nothing has been stored then.
         AboutDamaged: results.json or data.html is not what a run writes. Nothing has been stored then.
-        ClassifierError: a Classifier cannot be loaded. Nothing has been stored then.
+        ClassifierError: a Classifier is damaged, or of another schema. Nothing has been stored then.
     """
-    from jaxresp.classifier import Classifier
-
     run_dir = Path(run_dir)
     folders = {name: run_dir / "classifiers" / name for name in NAMES}
     missing = [name for name, folder in folders.items() if not folder.is_dir()]
@@ -63,7 +62,7 @@ def store_classifiers(run_dir: Path) -> list[str]:
         raise ModelsNotReady(
             f"{run_dir}: no Classifier for {', '.join(missing)}; train all six first with `jaxresp run`"
         )
-    versions = {name: Classifier.load(folder).version for name, folder in folders.items()}
+    versions = {name: read_files(folder).version for name, folder in folders.items()}
     load_about(run_dir)
     quick, about = _quick_of_run(run_dir), about_files(run_dir)
     with tempfile.TemporaryDirectory() as folder:
@@ -140,20 +139,20 @@ class StoredModel(bentoml.models.BentoModel):
 
 
 def check_store() -> None:
-    """Is all that is served there, unaltered, and such that this program can load it? Is the quick model among the six?
+    """Is all that is served there, unaltered, and written for this program? Is the quick model among the six?
+
+    Nothing is loaded: this takes a moment, and no JAX.
 
     Raises:
         ModelsNotReady: naming the first that is not.
     """
-    from jaxresp.classifier import Classifier
-
-    stored = [StoredModel(f"{tag_name(name)}:latest").resolve() for name in (*NAMES, ABOUT)]
-    for name, model in zip((*NAMES, ABOUT), stored, strict=True):
+    stored = {name: StoredModel(f"{tag_name(name)}:latest").resolve() for name in (*NAMES, ABOUT)}
+    for name, model in stored.items():
         try:
-            (load_about if name == ABOUT else Classifier.load)(Path(model.path_of(CONTENT)))
+            (load_about if name == ABOUT else read_files)(Path(model.path_of(CONTENT)))
         except JaxrespError as error:
             raise ModelsNotReady(f"model {model.tag} cannot be served: {error}") from error
-    quick_name(model.info.metadata for model in stored)
+    quick_name(model.info.metadata for model in stored.values())
 
 
 def quick_name(metadata: Iterable[Mapping[str, Any]], environment: Mapping[str, str] = os.environ) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,9 +13,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
-from bento.engine import Engine
 from bento.errors import UnknownModel, http_error, response_to
 from bento.metrics import count_rejection
+
+if TYPE_CHECKING:
+    from bento.engine import Engine
 
 # BentoML's own index page loads a tag manager from the net; this one loads nothing from anywhere.
 _DOCS = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>jaxresp: API</title>

@@ -9,7 +9,6 @@ provenance.json   SHA-256 of the files above, and of dataset, split, code and co
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -24,10 +23,17 @@ from jaxtyping import Array, Float32, Int16
 import jaxresp
 from jaxresp import audio, models
 from jaxresp.calibration import Calibration
-from jaxresp.errors import JaxrespError
+from jaxresp.classifier_files import (
+    SCHEMA_VERSION,
+    ClassifierAltered,
+    ClassifierError,
+    ClassifierMissing,
+    ClassifierTooNew,
+    read_files,
+    write_files,
+)
 from jaxresp.explain import Explanation, UnknownClass, attribute_with, window_features
 from jaxresp.features import features_of
-from jaxresp.files import sha256, whole_directory
 from jaxresp.frontend import FrontEnd, frontend_from_dict, frontend_named
 from jaxresp.models import NetworkConfig, Weights, storage
 from jaxresp.pooling import pool
@@ -36,26 +42,20 @@ from jaxresp.taxonomy import Task, task_named
 from jaxresp.train import Fit, Standardisation, from_arrays, standardise, to_arrays
 from jaxresp.window import WindowConfig, cut_windows, window_starts
 
-SCHEMA_VERSION = 1
+__all__ = [
+    "BUCKETS",
+    "SCHEMA_VERSION",
+    "Classifier",
+    "ClassifierAltered",
+    "ClassifierError",
+    "ClassifierMissing",
+    "ClassifierTooNew",
+    "Spec",
+    "classifier_name",
+    "untrained",
+]
+
 BUCKETS = (1, 4, 16)  # windows per compiled call: a short clip, 20 s, 80 s
-
-_FILES = ("config.json", "weights.npz", "calibration.json", "card.md")
-
-
-class ClassifierError(JaxrespError):
-    """A Classifier directory that cannot be used."""
-
-
-class ClassifierMissing(ClassifierError):
-    """No Classifier directory, or a file of it is gone."""
-
-
-class ClassifierAltered(ClassifierError):
-    """A file is not the one that training left."""
-
-
-class ClassifierTooNew(ClassifierError):
-    """Written by another schema than this program reads."""
 
 
 @dataclass(frozen=True)
@@ -304,26 +304,15 @@ class Classifier:
 
     def save(self, directory: Path) -> str:
         """Write the directory, whole or not at all. Returns the version: a hash of what it holds."""
-        arrays = to_arrays(self._weights, self._standardisation)
         versions = {"jaxresp": jaxresp.__version__, "jax": jax.__version__, "python": platform.python_version()}
-        config = {
-            "schema_version": SCHEMA_VERSION,
-            **self.spec.to_dict(),
-            "pooling": "mean_logit",
-            "versions": versions,
-        }
-        content = {
-            "config.json": _json(config),
-            "weights.npz": storage.pack(arrays),
-            "calibration.json": _json(self.calibration.to_dict()),
-            "card.md": self.card.encode(),
-        }
-        hashes = {name: sha256(data) for name, data in content.items()}
-        with whole_directory(directory) as partial:
-            for name, data in content.items():
-                (partial / name).write_bytes(data)
-            (partial / "provenance.json").write_bytes(_sealed({**self.provenance, "files": hashes}))
-        return _version(hashes)
+        return write_files(
+            directory,
+            config={**self.spec.to_dict(), "pooling": "mean_logit", "versions": versions},
+            weights=storage.pack(to_arrays(self._weights, self._standardisation)),
+            calibration=self.calibration.to_dict(),
+            card=self.card,
+            provenance=self.provenance,
+        )
 
     @classmethod
     def load(cls, directory: Path) -> Classifier:
@@ -334,39 +323,19 @@ class Classifier:
             ClassifierAltered: a file differs from what training left.
             ClassifierTooNew: another schema version.
         """
-        directory = Path(directory)
-        content = {name: _read(directory, name) for name in (*_FILES, "provenance.json")}
-        provenance = _parsed(directory, "provenance.json", content["provenance.json"])
-        provenance.pop("sha256", None)
-        genuine = {"provenance.json": _sealed(provenance) == content["provenance.json"]}
-        hashes = provenance.pop("files", {})
-        genuine |= {name: hashes.get(name) == sha256(content[name]) for name in _FILES}
-        for name, is_genuine in genuine.items():
-            if not is_genuine:
-                raise ClassifierAltered(
-                    f"{directory / name} is not the file that training left "
-                    "(its SHA-256 differs from the one in provenance.json); "
-                    "restore the directory from where it was released, or train again"
-                )
-        config = _parsed(directory, "config.json", content["config.json"])
-        if config["schema_version"] != SCHEMA_VERSION:
-            raise ClassifierTooNew(
-                f"{directory} has schema version {config['schema_version']}; this jaxresp {jaxresp.__version__} reads "
-                f"version {SCHEMA_VERSION}: install the version that wrote it, or train again"
-            )
-        spec = Spec.from_dict(config)
-        arrays = storage.unpack(content["weights.npz"])
+        files = read_files(directory)
+        spec = Spec.from_dict(files.config)
+        arrays = storage.unpack(files.weights)
         graph, weights, by = from_arrays(arrays, spec.network, spec.frontend.n_coefficients, spec.task.n_outputs)
-        stored = _parsed(directory, "calibration.json", content["calibration.json"])
         return cls(
             spec,
             graph,
             weights,
             by,
-            calibration=Calibration(**{**stored, "class_bias": tuple(stored["class_bias"])}),
-            card=content["card.md"].decode(),
-            provenance=provenance,
-            version=_version(hashes),
+            calibration=Calibration(**{**files.calibration, "class_bias": tuple(files.calibration["class_bias"])}),
+            card=files.card,
+            provenance=files.provenance,
+            version=files.version,
         )
 
 
@@ -374,14 +343,20 @@ def classifier_name(task: Task, frontend: FrontEnd) -> str:
     return f"{task.name}-{frontend.name}"
 
 
-def untrained(name: str, seed: int = 0) -> Classifier:
+def untrained(name: str, seed: int = 0, *, filters: int = 4, dense: int = 8) -> Classifier:
     """A Classifier with random weights under one of the six names: it answers, and knows nothing.
 
     For trying out what stands around a Classifier. Its card says so.
+
+    Args:
+        name: "<task>-<features>".
+        seed: of the weights.
+        filters: of the first block; small by default, so that it is compiled and asked quickly.
+        dense: units of the dense layer.
     """
     task_name, _, frontend_name = name.rpartition("-")
     task, frontend = task_named(task_name), frontend_named(frontend_name)()
-    network = NetworkConfig(frontend.network, filters=4, dense=8)
+    network = NetworkConfig(frontend.network, filters, dense)
     graph, weights = models.create(network, frontend.n_coefficients, task.n_outputs, seed)
     size = frontend.n_coefficients
     return Classifier(
@@ -391,36 +366,3 @@ def untrained(name: str, seed: int = 0) -> Classifier:
         Standardisation(np.zeros(size, np.float32), np.full(size, 10.0, np.float32)),
         card=f"# {name}\n\nRandom weights: this Classifier was never trained and knows nothing.\n",
     )
-
-
-def _json(data: Mapping[str, Any]) -> bytes:
-    return (json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
-def _sealed(provenance: Mapping[str, Any]) -> bytes:
-    """The provenance with a hash of itself: whom a Classifier was trained on must not change unseen."""
-    return _json({**provenance, "sha256": sha256(_json(provenance))})
-
-
-def _version(hashes: Mapping[str, str]) -> str:
-    return sha256(_json(dict(hashes)))[:12]
-
-
-def _read(directory: Path, name: str) -> bytes:
-    try:
-        return (directory / name).read_bytes()
-    except OSError as error:
-        raise ClassifierMissing(
-            f"{directory} is no Classifier directory: {name} cannot be read ({error.strerror}); "
-            "`jaxresp run` or `jaxresp train` makes one"
-        ) from error
-
-
-def _parsed(directory: Path, name: str, data: bytes) -> dict[str, Any]:
-    try:
-        parsed = json.loads(data)
-    except ValueError as error:
-        raise ClassifierAltered(f"{directory / name} is not JSON: {error}; restore it or train again") from error
-    if not isinstance(parsed, dict):
-        raise ClassifierAltered(f"{directory / name} does not hold a JSON object; restore it or train again")
-    return parsed

@@ -29,6 +29,7 @@ from jaxresp.classifier import (
     classifier_name,
     untrained,
 )
+from jaxresp.classifier_files import json_bytes, sealed
 from jaxresp.files import sha256
 from jaxresp.frontend import FRONTENDS, Mfcc
 from jaxresp.models import NetworkConfig
@@ -285,7 +286,7 @@ def test_patients_cannot_be_struck_from_the_provenance(copied: Path) -> None:
     """They keep a Classifier from being evaluated on those it was trained on."""
     stored = json.loads((copied / "provenance.json").read_text())
     stored["training_patients"].remove("101")
-    (copied / "provenance.json").write_bytes(classifier._json(stored))
+    (copied / "provenance.json").write_bytes(json_bytes(stored))
     with pytest.raises(ClassifierAltered, match=r"provenance\.json"):
         Classifier.load(copied)
 
@@ -305,11 +306,11 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
 def test_another_schema_is_told_apart_from_damage(copied: Path) -> None:
     config = json.loads((copied / "config.json").read_text())
     config["schema_version"] += 1
-    (copied / "config.json").write_bytes(classifier._json(config))
+    (copied / "config.json").write_bytes(json_bytes(config))
     provenance = json.loads((copied / "provenance.json").read_text())
     provenance["files"]["config.json"] = sha256(copied / "config.json")
     del provenance["sha256"]
-    (copied / "provenance.json").write_bytes(classifier._sealed(provenance))
+    (copied / "provenance.json").write_bytes(sealed(provenance))
     with pytest.raises(ClassifierTooNew, match=r"schema version 2.*reads version 1"):
         Classifier.load(copied)
 
