@@ -168,8 +168,9 @@ class Explanation:
         """
         line = self.saliency_over_time(10**9).astype(np.float64)
         around = np.pad(line, 1, constant_values=-1)
-        peaks = np.flatnonzero((line >= around[:-2]) & (line > around[2:]) & (line > 0.1 * line.max()))
-        free, each_s, found = np.ones(line.size, bool), self.duration_s / line.size, []
+        peaks = np.flatnonzero((line >= around[:-2]) & (line > around[2:]) & (line > 0.1 * np.max(line)))
+        free, each_s = np.ones(line.size, bool), self.duration_s / line.size
+        found: list[dict[str, float]] = []
         for peak in sorted(peaks.tolist(), key=lambda i: -line[i]):
             if not free[peak] or len(found) == n:
                 continue

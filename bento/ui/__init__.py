@@ -1,4 +1,4 @@
-"""The page at /ui: a sound, a choice of model, an answer one can look into; the data, the models, the running service."""
+"""The page at /ui: a sound, a choice of model, an answer; the data, the models, the running service."""
 
 from __future__ import annotations
 

@@ -52,7 +52,9 @@ def _table(
     verdict: str,
 ) -> str:
     names = classes[next(iter(rows))]
-    key = "".join(f'<span><i style="background:var(--jr-class-{k})"></i>{escape(n)}</span>' for k, n in enumerate(names))
+    key = "".join(
+        f'<span><i style="background:var(--jr-class-{k})"></i>{escape(n)}</span>' for k, n in enumerate(names)
+    )
     body = "".join(_row(name, prediction, classes[name], name == quick) for name, prediction in rows.items())
     return (
         f'<div class="jr-versus"><p class="jr-by">{escape(task_name(task))}</p><h2>{escape(verdict)}</h2>'
@@ -65,12 +67,15 @@ def _table(
 
 def _row(name: str, prediction: Mapping[str, Any], classes: Sequence[str], is_quick: bool) -> str:
     label, p = prediction["label"], prediction["probabilities"]
-    parts = "".join(f'<i style="width:{100 * p[c]:.2f}%;background:var(--jr-class-{k})"></i>' for k, c in enumerate(classes))
+    parts = "".join(
+        f'<i style="width:{100 * p[c]:.2f}%;background:var(--jr-class-{k})"></i>' for k, c in enumerate(classes)
+    )
     spelt = ", ".join(f"{c} {percent(p[c], 0)}" for c in classes)
     answered = "No answer" if label is None else f"{escape(label)} <b>{percent(p[label], 0)}</b>"
     mark = ' <span class="jr-tag">quick</span>' if is_quick else ""
+    features = escape(feature_name(prediction["model"]["features"]))
     return (
-        f'<tr data-model="{escape(name)}"><th scope="row">{escape(feature_name(prediction["model"]["features"]))}{mark}</th>'
-        f'<td>{answered}</td><td><span class="jr-stack" role="img" aria-label="{escape(spelt)}" title="{escape(spelt)}">'
+        f'<tr data-model="{escape(name)}"><th scope="row">{features}{mark}</th><td>{answered}</td>'
+        f'<td><span class="jr-stack" role="img" aria-label="{escape(spelt)}" title="{escape(spelt)}">'
         f"{parts}</span></td></tr>"
     )

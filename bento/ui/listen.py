@@ -81,7 +81,9 @@ class Desk:
         card = answers.answer(said.prediction, classes)
         windows = said.prediction["windows"]
         picture = await asyncio.to_thread(draw, said.recording, windows, classes, explanation)
-        whole = {"prediction": said.prediction} | ({} if explanation is None else {"explanation": explanation.to_json()})
+        whole = {"prediction": said.prediction} | (
+            {} if explanation is None else {"explanation": explanation.to_json()}
+        )
         return _answered(card, picture, whole)
 
 
@@ -124,8 +126,8 @@ def listen(engine: Engine, examples: Mapping[str, Path], uploads: Uploads) -> No
             with gr.Tabs(elem_id="modes"):
                 with gr.Tab("Quick", id="quick"):
                     gr.HTML(
-                        '<p class="jr-small">The one model that did best in validation, or that this service was told to '
-                        f"use: <b>{TASK_NAMES[quick_task].lower()}</b>, from <b>{FEATURE_NAMES[quick_features]}</b> "
+                        '<p class="jr-small">The model that did best in validation, or that the service was told '
+                        f"to use: <b>{TASK_NAMES[quick_task].lower()}</b>, from <b>{FEATURE_NAMES[quick_features]}</b> "
                         "features.</p>"
                     )
                     quick = gr.Button("Classify", variant="primary", size="lg", elem_id="quick-classify")
@@ -143,9 +145,9 @@ def listen(engine: Engine, examples: Mapping[str, Path], uploads: Uploads) -> No
                 elem_id="age",
             )
             gr.HTML(
-                '<p class="jr-small jr-privacy">The recording lies in a temporary file under a random name, so that it can '
-                "be asked about again. It is deleted when you choose another, clear it or close this page, and after "
-                f"{LIMITS.upload_age_s // 60} minutes at the latest. Nothing of it is logged or kept.</p>"
+                '<p class="jr-small jr-privacy">The recording lies in a temporary file under a random name, so that '
+                "it can be asked about again. It is deleted when you choose another, clear it or close this page, and "
+                f"after {LIMITS.upload_age_s // 60} minutes at the latest. Nothing of it is logged or kept.</p>"
             )
         with gr.Column(scale=7, min_width=300):
             card = gr.HTML(answers.waiting(), elem_id="answer")
@@ -177,9 +179,7 @@ def _sound(examples: Mapping[str, Path]) -> gr.Audio:
         type="filepath",
         editable=False,
         buttons=[],
-        waveform_options=gr.WaveformOptions(
-            waveform_color="#8aa3ad", waveform_progress_color="#0f766e", skip_length=1
-        ),
+        waveform_options=gr.WaveformOptions(waveform_color="#8aa3ad", waveform_progress_color="#0f766e", skip_length=1),
     )
     gr.HTML('<p id="jr-mic" class="jr-problem" role="alert" hidden></p>')
     gr.HTML('<p class="jr-small" id="jr-clips-are">Or a made-up sound, synthesised on this computer:</p>')

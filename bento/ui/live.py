@@ -57,11 +57,12 @@ def _curve(history: Sequence[Moment]) -> str:
         return f'<polygon class="{kind}" points="{at[0]:.1f},100 {points} {at[-1]:.1f},100"/>'
 
     rate, errors = [m.per_second for m in history], [m.errors_per_second for m in history]
+    scale = f'<span class="jr-hz" style="top:0">{top:.3g}</span><span class="jr-hz" style="bottom:0">0</span>'
     now = f"{rate[-1]:.2g} now" if rate else "no measurement yet"
     return (
-        f'<div class="jr-row jr-curve"><div class="jr-title"><h3>Requests per second, last ten minutes</h3></div>'
-        f'<div class="jr-plot"><span class="jr-hz" style="top:0">{top:.3g}</span><span class="jr-hz" style="bottom:0">0</span>'
-        f'<svg viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="Requests per second: {now}, '
+        '<div class="jr-row jr-curve"><div class="jr-title"><h3>Requests per second, last ten minutes</h3></div>'
+        f'<div class="jr-plot">{scale}<svg viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" '
+        f'aria-label="Requests per second: {now}, '
         f'at most {top:.3g}">{area(rate, "jr-wave")}{area(errors, "jr-failed")}</svg></div>'
         '<div class="jr-axis" aria-hidden="true"><span style="left:0">10 min ago</span><span style="left:50%">5</span>'
         '<span style="left:100%">now</span></div></div>'
@@ -74,7 +75,9 @@ def _routes(routes: Sequence[Route]) -> str:
         f"<td>{_statuses(route.by_status)}</td><td>{seconds(route.p50_s)}</td><td>{seconds(route.p95_s)}</td></tr>"
         for route in routes
     )
-    head = "<th scope='col'>Route</th><th scope='col'>Requests</th><th scope='col'>Status</th><th scope='col'>Median</th>"
+    head = (
+        "<th scope='col'>Route</th><th scope='col'>Requests</th><th scope='col'>Status</th><th scope='col'>Median</th>"
+    )
     return _table("Routes", f"{head}<th scope='col'>95th</th>", rows, wide=True)
 
 
@@ -97,7 +100,8 @@ def _predictions(predictions: Mapping[str, Mapping[str, int]]) -> str:
 
 def _reasons(title: str, by_reason: Mapping[str, int]) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{escape(reason.replace("_", " "))}</th><td>{n}</td></tr>' for reason, n in by_reason.items()
+        f'<tr><th scope="row">{escape(reason.replace("_", " "))}</th><td>{n}</td></tr>'
+        for reason, n in by_reason.items()
     )
     return _table(title, "<th scope='col'>Reason</th><th scope='col'>Count</th>", rows)
 

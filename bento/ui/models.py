@@ -36,12 +36,13 @@ def _task(task: str, rows: Sequence[Mapping[str, Any]], quick: str | None) -> st
         f"{sum(first['patients'].values())} patients tested: {patients}</p><h2>{escape(task_name(task))}</h2>"
         f"{_chart(rows, quick)}"
         '<div class="jr-scroll" tabindex="0" role="region" aria-label="Table of results"><table>'
-        f"<caption class='jr-hidden'>Results: {escape(task_name(task))}</caption><thead><tr><th scope='col'>Features</th>"
-        "<th scope='col'>Balanced accuracy</th><th scope='col'>Macro F1</th><th scope='col'>Macro AUROC</th>"
+        f"<caption class='jr-hidden'>Results: {escape(task_name(task))}</caption><thead><tr>"
+        "<th scope='col'>Features</th><th scope='col'>Balanced accuracy</th><th scope='col'>Macro F1</th>"
+        "<th scope='col'>Macro AUROC</th>"
         f"</tr></thead><tbody>{body}{_without(first)}</tbody></table></div>"
-        '<p class="jr-note">In brackets: 95 % intervals over patients. Every tested recording was answered by a network '
-        "whose training, stopping and settings had not seen its patient. A model that does not beat the rows below the "
-        "line has not shown that it listens.</p></section>"
+        '<p class="jr-note">In brackets: 95 % intervals over patients. Every tested recording was answered by a '
+        "network whose training, stopping and settings had not seen its patient. A model that does not beat the rows "
+        "below the line has not shown that it listens.</p></section>"
     )
 
 
@@ -71,7 +72,9 @@ def _without(row: Mapping[str, Any]) -> str:
 def _chart(rows: Sequence[Mapping[str, Any]], quick: str | None) -> str:
     """Balanced accuracy on a line from 0 to 1: dot and interval of each model, ticks for what needs no listening."""
     majority, best = rows[0]["majority"].get("balanced_accuracy"), _best_shortcut(rows[0])
-    ticks = _tick(majority, "jr-majority", "majority") + (_tick(best[1], "jr-shortcut", escape(best[0])) if best else "")
+    ticks = _tick(majority, "jr-majority", "majority") + (
+        _tick(best[1], "jr-shortcut", escape(best[0])) if best else ""
+    )
     lines = []
     for row in rows:
         value, interval = row["metrics"].get("balanced_accuracy"), row["intervals"].get("balanced_accuracy")
@@ -82,8 +85,8 @@ def _chart(rows: Sequence[Mapping[str, Any]], quick: str | None) -> str:
             low, high = interval
             bar = f'<i class="jr-interval" style="left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%"></i>'
         lines.append(
-            f'<div class="jr-dots"><span>{escape(feature_name(row["features"]))}</span><span class="jr-scale">{ticks}{bar}'
-            f'<b style="left:{100 * value:.1f}%"></b></span></div>'
+            f'<div class="jr-dots"><span>{escape(feature_name(row["features"]))}</span>'
+            f'<span class="jr-scale">{ticks}{bar}<b style="left:{100 * value:.1f}%"></b></span></div>'
         )
     key = '<span><i class="jr-key-majority"></i>always the majority class</span>' + (
         f'<span><i class="jr-key-shortcut"></i>{escape(best[0])} alone, without listening</span>' if best else ""
@@ -91,12 +94,15 @@ def _chart(rows: Sequence[Mapping[str, Any]], quick: str | None) -> str:
     axis = "".join(f'<span style="left:{100 * t:.0f}%">{t:g}</span>' for t in (0, 0.25, 0.5, 0.75, 1))
     return (
         f'<div class="jr-chart" aria-hidden="true"><h3>Balanced accuracy</h3>{"".join(lines)}'
-        f'<div class="jr-dots"><span></span><span class="jr-dot-axis">{axis}</span></div><p class="jr-key">{key}</p></div>'
+        f'<div class="jr-dots"><span></span><span class="jr-dot-axis">{axis}</span></div>'
+        f'<p class="jr-key">{key}</p></div>'
     )
 
 
 def _tick(value: float | None, kind: str, words: str) -> str:
-    return "" if value is None else f'<u class="{kind}" style="left:{100 * value:.1f}%" title="{words}: {value:.3f}"></u>'
+    return (
+        "" if value is None else f'<u class="{kind}" style="left:{100 * value:.1f}%" title="{words}: {value:.3f}"></u>'
+    )
 
 
 def _best_shortcut(row: Mapping[str, Any]) -> tuple[str, float, float | None] | None:

@@ -26,7 +26,8 @@ stroke-linecap="round" aria-hidden="true"><path d="M3 22h5l3-9 5 20 5-27 5 30 5-
 <p class="jr-notice" role="note">{escape(NOTICE)}</p>
 <p id="jr-said" class="jr-hidden" role="status" aria-live="polite"></p>"""
 
-_NO_DATA = """<section class="jr-card jr-empty"><p><strong>No page about the data was exported with these models</strong></p>
+_NO_DATA = """<section class="jr-card jr-empty">
+<p><strong>No page about the data was exported with these models</strong></p>
 <p><code>jaxresp run</code> writes one about the recordings it trains on, and <code>jaxresp export</code> brings it
 along.</p></section>"""
 

@@ -53,7 +53,13 @@ def draw(
         overlay, words = _overlay(explanation), _moments(explanation)
         toggle = _TOGGLE if overlay else ""
     rows.append(
-        _row("Log-mel spectrogram", _spectrogram(waveform, recording.rate_hz) + overlay, _frequency_axis(), "jr-tall", toggle)
+        _row(
+            "Log-mel spectrogram",
+            _spectrogram(waveform, recording.rate_hz) + overlay,
+            _frequency_axis(),
+            "jr-tall",
+            toggle,
+        )
     )
     if explanation is not None:
         title = f"Spoke for “{html.escape(explanation.of_class)}”"
@@ -74,7 +80,10 @@ _ABOUT_WINDOWS = " The answer is made from all windows together; a single one me
 
 
 def _row(title: str, body: str, axis: str, kind: str = "", control: str = "") -> str:
-    return f'<div class="jr-row {kind}"><div class="jr-title"><h3>{title}</h3>{control}</div><div class="jr-plot">{axis}{body}</div></div>'
+    return (
+        f'<div class="jr-row {kind}"><div class="jr-title"><h3>{title}</h3>{control}</div>'
+        f'<div class="jr-plot">{axis}{body}</div></div>'
+    )
 
 
 def _waveform(waveform: Float32[np.ndarray, " time"]) -> str:
@@ -111,7 +120,8 @@ def _overlay(explanation: Explanation) -> str:
     if explanation.bands_hz is None:
         return ""
     spoke = np.maximum(explanation.cells_over_time(_COLUMNS), 0)
-    spoke = (np.pad(spoke, ((1, 1), (0, 0)), mode="edge")[:-2] + 2 * spoke + np.pad(spoke, ((1, 1), (0, 0)), mode="edge")[2:]) / 4
+    padded = np.pad(spoke, ((1, 1), (0, 0)), mode="edge")
+    spoke = (padded[:-2] + 2 * spoke + padded[2:]) / 4
     strength = np.clip(spoke / max(float(np.percentile(spoke, 99.5)), 1e-9), 0, 1)
     pixels = np.empty((spoke.shape[1], spoke.shape[0], 4), np.uint8)
     pixels[..., :3] = _OVERLAY_RGB
@@ -184,7 +194,8 @@ def _windows(windows: Sequence[Mapping[str, Any]], duration_s: float, classes: S
         left, right = 100 * starts[i] / duration_s, 100 * min(starts[i + 1], duration_s) / duration_s
         p = window["probabilities"]
         parts = "".join(
-            f'<b style="height:{100 * p[name]:.1f}%;background:var(--jr-class-{k})"></b>' for k, name in enumerate(classes)
+            f'<b style="height:{100 * p[name]:.1f}%;background:var(--jr-class-{k})"></b>'
+            for k, name in enumerate(classes)
         )
         where = f"{window['start_s']:.1f}–{min(window['end_s'], duration_s):.1f} s"
         said = ", ".join(f"{html.escape(name)} {percent(p[name], 0)}" for name in classes)
@@ -198,5 +209,7 @@ def _windows(windows: Sequence[Mapping[str, Any]], duration_s: float, classes: S
 
 
 def _key(classes: Sequence[str]) -> str:
-    parts = (f'<span><i style="background:var(--jr-class-{k})"></i>{html.escape(n)}</span>' for k, n in enumerate(classes))
+    parts = (
+        f'<span><i style="background:var(--jr-class-{k})"></i>{html.escape(n)}</span>' for k, n in enumerate(classes)
+    )
     return f'<p class="jr-key" aria-hidden="true">{"".join(parts)}</p>'

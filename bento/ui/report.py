@@ -34,7 +34,8 @@ def report(card: str, picture: str, answer: Mapping[str, Any], models: Mapping[s
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Respiratory sound: an answer</title><style>{report_css()}</style></head><body><main>"
-        f'<header><h1>Respiratory sound: an answer</h1><p class="jr-small">{when} · jaxresp {jaxresp.__version__} · {by}</p>'
+        "<header><h1>Respiratory sound: an answer</h1>"
+        f'<p class="jr-small">{when} · jaxresp {jaxresp.__version__} · {by}</p>'
         f'<p class="jr-notice">{escape(NOTICE)}</p></header>{card}{picture}'
         f"<details><summary>The answer as JSON</summary><pre>{escape(_json(answer))}</pre></details>"
         "</main></body></html>"

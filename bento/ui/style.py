@@ -20,7 +20,7 @@ class Colour(NamedTuple):
     dark: str
 
 
-#: By the name of its CSS variable. Text stands on its ground with a contrast of at least 4.5: tests/service/test_style.py.
+#: By the name of its CSS variable. Text has a contrast of at least 4.5 on its ground: tests/service/test_style.py.
 COLOURS: Mapping[str, Colour] = MappingProxyType(
     {
         "ground": Colour("#f5f8f9", "#0d161b"),

@@ -1,7 +1,7 @@
 """What becomes of an uploaded sound: a file under a random name, gone as soon as nobody can ask about it any more.
 
-It is deleted when its visitor takes another sound, clears it, or leaves the page, and after `upload_age_s` at the latest.
-Until then it stays, because the same sound may be asked about with another model.
+It is deleted when its visitor takes another sound, clears it, or leaves the page, and after `upload_age_s` at the
+latest. Until then it stays, because the same sound may be asked about with another model.
 """
 
 from __future__ import annotations
