@@ -78,20 +78,22 @@ class Form:
         Raises:
             InvalidField: not a number of years that anybody reaches.
         """
-        text = self.fields.get("age_years", "").strip()
-        try:
-            return checked_age(float(text) if text else None)
-        except ValueError:
-            return checked_age(math.nan)
+        return age_of(self.fields.get("age_years", ""))
 
 
-def checked_age(age_years: float | None) -> float | None:
-    """An age, or None where it is not told.
+def age_of(text: str) -> float | None:
+    """An age as it was typed, or None where it is not told.
 
     Raises:
         InvalidField: not a number of years that anybody reaches.
     """
-    if age_years is not None and not 0 <= age_years <= _OLDEST_YEARS:
+    if not text.strip():
+        return None
+    try:
+        age_years = float(text)
+    except ValueError:
+        age_years = math.nan
+    if not 0 <= age_years <= _OLDEST_YEARS:
         raise InvalidField(f"age_years must be a number from 0 to {_OLDEST_YEARS:g}; leave it out when it is not known")
     return age_years
 

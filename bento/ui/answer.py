@@ -86,7 +86,8 @@ def facts(audio: Mapping[str, Any]) -> str:
         "Sampling rate": f"{audio['native_rate_hz'] / 1000:g} kHz",
         "Format": f"{audio['subtype'].replace('_', ' ')}, {channels}",
         "Bandwidth": f"up to {audio['bandwidth_hz']:.0f} Hz",
-        "Level": f"{audio['rms_dbfs']:.1f} dBFS, peak {audio['peak_dbfs']:.1f}",
+        "Level (RMS)": f"{audio['rms_dbfs']:.1f} dBFS".replace("-", "−"),
+        "Peak": f"{audio['peak_dbfs']:.1f} dBFS".replace("-", "−"),
         "Clipped": percent(audio["clipped_fraction"]),
     }
     items = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in shown.items())

@@ -19,9 +19,10 @@ from bento.ui import answer as answers
 from bento.ui.comparison import comparison
 from bento.ui.picture import draw
 from bento.ui.report import downloads, report
+from bento.ui.style import plain
 from bento.ui.uploads import Uploads
 from bento.ui.words import FEATURE_NAMES, TASK_NAMES
-from bento.upload import checked_age
+from bento.upload import age_of
 from jaxresp.errors import JaxrespError
 from jaxresp.explain import Explanation
 
@@ -39,22 +40,20 @@ class Desk:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    async def quick(self, sound: str | None, age_years: float | None) -> AsyncIterator[Shown]:
+    async def quick(self, sound: str | None, age: str) -> AsyncIterator[Shown]:
         """The quick model's answer, then what spoke for it."""
-        async for shown in self._one(sound, self.engine.quick.split("-", 1), age_years):
+        async for shown in self._one(sound, self.engine.quick.split("-", 1), age):
             yield shown
 
-    async def flexible(
-        self, sound: str | None, task: str, features: str, age_years: float | None
-    ) -> AsyncIterator[Shown]:
+    async def flexible(self, sound: str | None, task: str, features: str, age: str) -> AsyncIterator[Shown]:
         """The chosen model's answer, then what spoke for it."""
-        async for shown in self._one(sound, [task, features], age_years):
+        async for shown in self._one(sound, [task, features], age):
             yield shown
 
-    async def compare(self, sound: str | None, age_years: float | None) -> Shown:
+    async def compare(self, sound: str | None, age: str) -> Shown:
         """All models' answers."""
         try:
-            said = await self.engine.compare(await _read(sound), checked_age(age_years))
+            said = await self.engine.compare(await _read(sound), age_of(age))
         except JaxrespError as error:
             return _refused(error)
         predictions = {name: each.prediction for name, each in said.items()}
@@ -64,11 +63,11 @@ class Desk:
         picture = await asyncio.to_thread(draw, recording, (), ())
         return _answered(card, picture, {"predictions": predictions})
 
-    async def _one(self, sound: str | None, asked: list[str], age_years: float | None) -> AsyncIterator[Shown]:
+    async def _one(self, sound: str | None, asked: list[str], age: str) -> AsyncIterator[Shown]:
         try:
             name = self.engine.name_of(*asked)
             heard = await _read(sound)
-            said = await self.engine.classify(heard, name, checked_age(age_years))
+            said = await self.engine.classify(heard, name, age_of(age))
             yield await self._shown(said, name, None)
             # The answer comes at once; what spoke for it takes a gradient per window and is added when it is there.
             explained = await self.engine.explain(heard, name)
@@ -125,7 +124,7 @@ def listen(engine: Engine, examples: Mapping[str, Path], uploads: Uploads) -> No
             sound = _sound(examples)
             with gr.Tabs(elem_id="modes"):
                 with gr.Tab("Quick", id="quick"):
-                    gr.HTML(
+                    plain(
                         '<p class="jr-small">The model that did best in validation, or that the service was told '
                         f"to use: <b>{TASK_NAMES[quick_task].lower()}</b>, from <b>{FEATURE_NAMES[quick_features]}</b> "
                         "features.</p>"
@@ -136,30 +135,30 @@ def listen(engine: Engine, examples: Mapping[str, Path], uploads: Uploads) -> No
                     features = gr.Radio(_choices(FEATURES, FEATURE_NAMES), value=quick_features, label="Features")
                     flexible = gr.Button("Classify", variant="primary", size="lg", elem_id="flexible-classify")
                 with gr.Tab("Compare", id="compare"):
-                    gr.HTML('<p class="jr-small">All six models answer about the same sound, side by side.</p>')
+                    plain('<p class="jr-small">All six models answer about the same sound, side by side.</p>')
                     compare = gr.Button("Compare all six", variant="primary", size="lg", elem_id="compare-classify")
-            age_years = gr.Number(
+            age = gr.Textbox(
                 label="Age of the patient in years (optional)",
-                info="Only to warn when a model has not been trained on patients of that age.",
-                value=None,
+                info="Only to warn when a model was not trained on patients of that age.",
+                max_lines=1,
                 elem_id="age",
             )
-            gr.HTML(
+            plain(
                 '<p class="jr-small jr-privacy">The recording lies in a temporary file under a random name, so that '
                 "it can be asked about again. It is deleted when you choose another, clear it or close this page, and "
                 f"after {LIMITS.upload_age_s // 60} minutes at the latest. Nothing of it is logged or kept.</p>"
             )
         with gr.Column(scale=7, min_width=300):
-            card = gr.HTML(answers.waiting(), elem_id="answer")
-            picture = gr.HTML("", visible=False, elem_id="picture")
-            links = gr.HTML("", visible=False, elem_id="downloads")
+            card = plain(answers.waiting(), elem_id="answer")
+            picture = plain("", visible=False, elem_id="picture")
+            links = plain("", visible=False, elem_id="downloads")
             with gr.Accordion("The answer as JSON", open=False, visible=False, elem_id="raw") as details:
                 raw = gr.JSON(None, show_label=False)
     outputs = [card, picture, links, raw, details]
     asked: dict[str, Any] = {"concurrency_limit": 8, "show_progress": "minimal", "show_progress_on": card}
-    quick.click(desk.quick, [sound, age_years], outputs, api_name="quick", **asked)
-    flexible.click(desk.flexible, [sound, task, features, age_years], outputs, api_name="flexible", **asked)
-    compare.click(desk.compare, [sound, age_years], outputs, api_name="compare", **asked)
+    quick.click(desk.quick, [sound, age], outputs, api_name="quick", **asked)
+    flexible.click(desk.flexible, [sound, task, features, age], outputs, api_name="flexible", **asked)
+    compare.click(desk.compare, [sound, age], outputs, api_name="compare", **asked)
 
     def changed(sound: str | None, request: gr.Request) -> None:
         uploads.chosen(sound, request.session_hash)
@@ -181,12 +180,15 @@ def _sound(examples: Mapping[str, Path]) -> gr.Audio:
         buttons=[],
         waveform_options=gr.WaveformOptions(waveform_color="#8aa3ad", waveform_progress_color="#0f766e", skip_length=1),
     )
-    gr.HTML('<p id="jr-mic" class="jr-problem" role="alert" hidden></p>')
-    gr.HTML('<p class="jr-small" id="jr-clips-are">Or a made-up sound, synthesised on this computer:</p>')
+    plain(
+        '<p id="jr-mic" class="jr-problem" role="alert" hidden></p>'
+        '<p class="jr-small">Or a made-up sound, synthesised on this computer:</p>'
+    )
     with gr.Row(elem_classes="jr-clips"):
         for words, path in examples.items():
             clip = gr.Button(words, size="sm", variant="secondary", min_width=80)
-            clip.click(lambda path=path: str(path), None, sound, api_visibility="private", queue=False)
+            # Through the queue: outside it Gradio forgets that the page lies under /ui, and the sound cannot be played.
+            clip.click(lambda path=path: str(path), None, sound, api_visibility="private", show_progress="hidden")
     return sound
 
 

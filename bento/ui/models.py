@@ -32,7 +32,7 @@ def _task(task: str, rows: Sequence[Mapping[str, Any]], quick: str | None) -> st
     patients = ", ".join(f"{n} {escape(name)}" for name, n in first["patients"].items())
     body = "".join(_row(row, row["name"] == quick) for row in rows)
     return (
-        f'<section class="jr-card jr-results"><p class="jr-by">{escape(first["corpus"]["name"])}, '
+        f'<section class="jr-card jr-results"><p class="jr-by">{escape(_corpus(first["corpus"]))}, '
         f"{sum(first['patients'].values())} patients tested: {patients}</p><h2>{escape(task_name(task))}</h2>"
         f"{_chart(rows, quick)}"
         '<div class="jr-scroll" tabindex="0" role="region" aria-label="Table of results"><table>'
@@ -44,6 +44,11 @@ def _task(task: str, rows: Sequence[Mapping[str, Any]], quick: str | None) -> st
         "network whose training, stopping and settings had not seen its patient. A model that does not beat the rows "
         "below the line has not shown that it listens.</p></section>"
     )
+
+
+def _corpus(corpus: Mapping[str, Any]) -> str:
+    said = [word for word, is_so in (("made up", corpus.get("made_up")), ("partial", corpus.get("partial"))) if is_so]
+    return f"{corpus['name']} {corpus['version']}{f' ({", ".join(said)})' if said else ''}"
 
 
 def _row(row: Mapping[str, Any], is_quick: bool) -> str:

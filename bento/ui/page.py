@@ -14,6 +14,7 @@ from bento.limits import LIMITS
 from bento.live import snapshot
 from bento.ui import live, models
 from bento.ui.listen import listen
+from bento.ui.style import plain
 from bento.ui.uploads import Uploads
 from jaxresp.prediction import NOTICE
 
@@ -47,16 +48,16 @@ def build(engine: Engine, examples: dict[str, Path], uploads: Uploads) -> gr.Blo
     with gr.Blocks(
         title="Respiratory sounds", analytics_enabled=False, delete_cache=(_SWEEP_S, LIMITS.upload_age_s)
     ) as blocks:
-        gr.HTML(_HEAD)
+        plain(_HEAD)
         with gr.Tabs(elem_id="pages"):
             with gr.Tab("Listen", id="listen") as listening:
                 listen(engine, examples, uploads)
             with gr.Tab("Data", id="data") as data:
-                corpus = gr.HTML("", elem_id="data")
+                corpus = plain("", elem_id="data")
             with gr.Tab("Models", id="models") as about_models:
                 _models(engine)
             with gr.Tab("Metrics", id="metrics") as metrics:
-                numbers = gr.HTML("", elem_id="metrics")
+                numbers = plain("", elem_id="metrics")
                 timer = gr.Timer(_REFRESH_S, active=False)
         # What is large or changes is sent when its tab is opened, not with the page.
         quietly: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -76,7 +77,7 @@ def build(engine: Engine, examples: dict[str, Path], uploads: Uploads) -> gr.Blo
 
 def _models(engine: Engine) -> None:
     described = engine.describe()
-    gr.HTML(models.performance(engine.about.results, described), elem_id="models")
+    plain(models.performance(engine.about.results, described), elem_id="models")
     names = [each["name"] for each in described]
     chosen = gr.Radio(
         [(models.title(each), each["name"]) for each in described],

@@ -120,12 +120,11 @@ def _overlay(explanation: Explanation) -> str:
     if explanation.bands_hz is None:
         return ""
     spoke = np.maximum(explanation.cells_over_time(_COLUMNS), 0)
-    padded = np.pad(spoke, ((1, 1), (0, 0)), mode="edge")
-    spoke = (padded[:-2] + 2 * spoke + padded[2:]) / 4
-    strength = np.clip(spoke / max(float(np.percentile(spoke, 99.5)), 1e-9), 0, 1)
+    spoke = _smooth(_smooth(spoke, 0), 1)
+    strength = np.clip(spoke / max(float(np.percentile(spoke, 99.7)), 1e-9), 0, 1)
     pixels = np.empty((spoke.shape[1], spoke.shape[0], 4), np.uint8)
     pixels[..., :3] = _OVERLAY_RGB
-    pixels[..., 3] = (255 * np.sqrt(strength)).astype(np.uint8).T[::-1]
+    pixels[..., 3] = (255 * strength**0.8).astype(np.uint8).T[::-1]
     mel = np.asarray(hz_to_mel(explanation.bands_hz, "slaney"))
     half = float(np.diff(mel).mean()) / 2 if mel.size > 1 else 0.5
     low, high = (float(hz_to_mel(hz, "slaney")) for hz in (_LOW_HZ, _HIGH_HZ))
@@ -135,6 +134,14 @@ def _overlay(explanation: Explanation) -> str:
         f'<img class="jr-overlay" src="{_png(Image.fromarray(pixels))}" alt="{alt}" '
         f'style="bottom:{bottom:.2f}%;height:{top - bottom:.2f}%">'
     )
+
+
+def _smooth(cells: Float32[np.ndarray, "drawn bands"], axis: int) -> Float32[np.ndarray, "drawn bands"]:
+    """Binomial weights over five neighbours: single cells of a gradient are speckled."""
+    padded = np.pad(cells, [(2, 2) if i == axis else (0, 0) for i in range(2)], mode="edge")
+    weights = np.float32([1, 4, 6, 4, 1]) / 16
+    n = cells.shape[axis]
+    return np.asarray(sum(w * np.take(padded, range(i, i + n), axis=axis) for i, w in enumerate(weights)), np.float32)
 
 
 def _png(image: Image.Image) -> str:

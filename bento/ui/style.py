@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -78,6 +78,13 @@ def _file(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
 
 
+def plain(html: str, **settings: Any) -> gr.HTML:
+    """HTML that is styled by us alone."""
+    import gradio as gr
+
+    return gr.HTML(html, apply_default_css=False, **settings)
+
+
 def theme() -> gr.themes.Base:
     """Gradio's own parts in our colours."""
     import gradio as gr
@@ -98,6 +105,9 @@ def theme() -> gr.themes.Base:
         font_mono=_MONO,
     )
     return base.set(
+        input_border_width="1px",
+        input_border_width_dark="1px",
+        checkbox_label_border_width="1px",
         **both(
             body_background_fill="ground",
             body_text_color="text",
@@ -126,5 +136,5 @@ def theme() -> gr.themes.Base:
             checkbox_background_color_selected="accent",
             checkbox_border_color_selected="accent",
             color_accent_soft="soft",
-        )
+        ),
     )
