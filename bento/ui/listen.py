@@ -123,18 +123,18 @@ def listen(engine: Engine, examples: Mapping[str, Path], uploads: Uploads) -> No
         with gr.Column(scale=4, min_width=300):
             sound = _sound(examples)
             with gr.Tabs(elem_id="modes"):
-                with gr.Tab("Quick", id="quick"):
+                with gr.Tab("Quick", id="quick", elem_id="tab-quick"):
                     plain(
                         '<p class="jr-small">The model that did best in validation, or that the service was told '
                         f"to use: <b>{TASK_NAMES[quick_task].lower()}</b>, from <b>{FEATURE_NAMES[quick_features]}</b> "
                         "features.</p>"
                     )
                     quick = gr.Button("Classify", variant="primary", size="lg", elem_id="quick-classify")
-                with gr.Tab("Flexible", id="flexible"):
+                with gr.Tab("Flexible", id="flexible", elem_id="tab-flexible"):
                     task = gr.Radio(_choices(TASKS, TASK_NAMES), value=quick_task, label="Question")
                     features = gr.Radio(_choices(FEATURES, FEATURE_NAMES), value=quick_features, label="Features")
                     flexible = gr.Button("Classify", variant="primary", size="lg", elem_id="flexible-classify")
-                with gr.Tab("Compare", id="compare"):
+                with gr.Tab("Compare", id="compare", elem_id="tab-compare"):
                     plain('<p class="jr-small">All six models answer about the same sound, side by side.</p>')
                     compare = gr.Button("Compare all six", variant="primary", size="lg", elem_id="compare-classify")
             age = gr.Textbox(

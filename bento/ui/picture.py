@@ -139,9 +139,10 @@ def _overlay(explanation: Explanation) -> str:
 def _smooth(cells: Float32[np.ndarray, "drawn bands"], axis: int) -> Float32[np.ndarray, "drawn bands"]:
     """Binomial weights over five neighbours: single cells of a gradient are speckled."""
     padded = np.pad(cells, [(2, 2) if i == axis else (0, 0) for i in range(2)], mode="edge")
-    weights = np.float32([1, 4, 6, 4, 1]) / 16
-    n = cells.shape[axis]
-    return np.asarray(sum(w * np.take(padded, range(i, i + n), axis=axis) for i, w in enumerate(weights)), np.float32)
+    shifted = (np.take(padded, np.arange(cells.shape[axis]) + i, axis=axis) for i in range(5))
+    return (
+        np.asarray(sum(weight * part for weight, part in zip((1, 4, 6, 4, 1), shifted, strict=True)), np.float32) / 16
+    )
 
 
 def _png(image: Image.Image) -> str:
