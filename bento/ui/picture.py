@@ -27,7 +27,7 @@ _COLUMNS = 900  # points drawn across: more than the page is wide
 _N_MELS = 112
 _LOW_HZ, _HIGH_HZ = 50.0, 5000.0  # breath sounds, and the front ends' widest band
 _RANGE_DB = 70.0  # from the loudest shown value down to black
-_TICKS_HZ = (100, 500, 1000, 2000, 4000)
+_TICKS_HZ = (100.0, 500.0, 1000.0, 2000.0, 4000.0)
 _OVERLAY_RGB = (255, 150, 40)  # stands out from the grey that the spectrogram turns to
 
 
@@ -181,7 +181,7 @@ def _moments(explanation: Explanation) -> str:
 def _frequency_axis() -> str:
     low, high = (float(hz_to_mel(hz, "slaney")) for hz in (_LOW_HZ, _HIGH_HZ))
     at = ((hz, 100 * (float(hz_to_mel(hz, "slaney")) - low) / (high - low)) for hz in _TICKS_HZ)
-    return "".join(f'<span class="jr-hz" style="bottom:{position:.1f}%">{hz}</span>' for hz, position in at)
+    return "".join(f'<span class="jr-hz" style="bottom:{position:.1f}%">{hz:g}</span>' for hz, position in at)
 
 
 def _time_grid(duration_s: float) -> str:
