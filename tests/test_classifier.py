@@ -30,6 +30,7 @@ from jaxresp.classifier import (
     untrained,
 )
 from jaxresp.classifier_files import json_bytes, sealed
+from jaxresp.errors import JaxrespError
 from jaxresp.features import window_features
 from jaxresp.files import sha256
 from jaxresp.frontend import FRONTENDS, Mfcc
@@ -332,7 +333,7 @@ def test_an_untrained_classifier_of_each_name_says_that_it_knows_nothing() -> No
     assert (made.task.name, made.frontend.name) == ("multiclass-literature", "augmented")
     assert "never trained" in made.card
     for wrong in ("mfcc", "binary-nothing", "nothing-mfcc"):
-        with pytest.raises(classifier.JaxrespError, match="there is no"):
+        with pytest.raises(JaxrespError, match="there is no"):
             untrained(wrong)
 
 
