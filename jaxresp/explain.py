@@ -11,6 +11,7 @@ tests/slow/test_deletion.py.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -133,39 +134,45 @@ class Explanation:
     ) -> Float32[np.ndarray, "drawn values"]:
         """At most `columns` stretches, none shorter than a frame.
 
-        Where windows overlap, their frames are averaged. A stretch of several frames shows its strongest of either
-        sign, so that no crackle is lost.
+        Where windows overlap, or repeat a short recording, they are averaged. A stretch of several frames shows its
+        strongest of either sign, so that no crackle is lost.
         """
-        fine = max(1, round(self.duration_s / self.step_s))
-        at = np.minimum((self.time_s / self.duration_s * fine).astype(np.int64), fine - 1).ravel()
-        count = np.bincount(at, minlength=fine)
-        flat = values.reshape(-1, values.shape[2])
-        mean = np.stack([np.bincount(at, column, fine) for column in flat.T], axis=1) / np.maximum(count, 1)[:, None]
+        fine = max(1, math.ceil(self.duration_s / self.step_s - 1e-6))
+        middle_s = (np.arange(fine) + 0.5) * self.duration_s / fine
+        total, count = np.zeros((fine, values.shape[2])), np.zeros((fine, 1))
+        for window, start_s in zip(values, self.start_s, strict=True):
+            for repeat in range(math.ceil(self.length_s / self.duration_s)):
+                within_s = middle_s - float(start_s) + repeat * self.duration_s
+                inside = (within_s >= 0) & (within_s <= self.length_s)
+                total[inside] += window[np.rint(within_s[inside] / self.step_s).astype(np.int64)]
+                count[inside] += 1
+        mean = total / np.maximum(count, 1)
         edges = np.unique(np.linspace(0, fine, min(columns, fine), endpoint=False).astype(np.int64))
         high, low = np.maximum.reduceat(mean, edges), np.minimum.reduceat(mean, edges)
         return np.where(high >= -low, high, low).astype(np.float32)
 
     def moments(self, n: int = 5) -> list[dict[str, float]]:
-        """The stretches that spoke loudest, in the order of time.
+        """The stretches that spoke loudest, at most `n`, in the order of time; none that overlap.
 
         Each with its start and end in seconds, and its share of all that spoke for the class. A stretch grows around a
-        peak as long as the saliency stays above half of it.
+        peak as long as the saliency stays above half of it; peaks below a tenth of the highest are left out.
         """
         line = self.saliency_over_time(10**9).astype(np.float64)
-        left, each_s, total = line.copy(), self.duration_s / line.size, max(float(line.sum()), 1e-30)
-        found = []
-        for _ in range(n):
-            peak = int(np.argmax(left))
-            if left[peak] <= 0:
-                break
+        around = np.pad(line, 1, constant_values=-1)
+        peaks = np.flatnonzero((line >= around[:-2]) & (line > around[2:]) & (line > 0.1 * np.max(line)))
+        free, each_s = np.ones(line.size, bool), self.duration_s / line.size
+        found: list[dict[str, float]] = []
+        for peak in sorted(peaks.tolist(), key=lambda i: -line[i]):
+            if not free[peak] or len(found) == n:
+                continue
             low = high = peak
-            while low > 0 and left[low - 1] > line[peak] / 2:
+            while low > 0 and free[low - 1] and line[low - 1] > line[peak] / 2:
                 low -= 1
-            while high + 1 < left.size and left[high + 1] > line[peak] / 2:
+            while high + 1 < line.size and free[high + 1] and line[high + 1] > line[peak] / 2:
                 high += 1
-            share = float(line[low : high + 1].sum()) / total
+            free[low : high + 1] = False
+            share = float(line[low : high + 1].sum() / line.sum())
             found.append({"start_s": low * each_s, "end_s": (high + 1) * each_s, "share": share})
-            left[low : high + 1] = 0
         return [{key: round(value, 3) for key, value in each.items()} for each in sorted(found, key=_start)]
 
     def to_json(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -52,7 +53,7 @@ def test_all_cells_add_up_to_what_the_sound_changed(name: str) -> None:
         both = np.concatenate([features, np.broadcast_to(by.mean, features.shape)])
         logits = window_logits(ours._graph, ours._weights, by, both)
         for number, of_class in enumerate(ours.classes):
-            heard, baseline = np.asarray(log_odds(logits, np.int32(number)))
+            heard, baseline = np.asarray(log_odds(logits, jnp.int32(number)))
             total = explained[of_class].cells[i].sum()
             assert total == pytest.approx(heard - baseline, rel=0.1, abs=0.01)
     if len(ours.classes) == 2:
@@ -65,12 +66,13 @@ def test_log_odds_are_those_of_the_probabilities() -> None:
         logits = rng.normal(size=(5, outputs)).astype(np.float32)
         p = models.probabilities(logits)
         for k in range(p.shape[1]):
-            np.testing.assert_allclose(log_odds(logits, np.int32(k)), np.log(p[:, k] / (1 - p[:, k])), atol=1e-4)
+            odds = log_odds(jnp.asarray(logits), jnp.int32(k))
+            np.testing.assert_allclose(odds, np.log(p[:, k] / (1 - p[:, k])), atol=1e-4)
 
 
 @pytest.mark.parametrize("frontend", [*(front() for front in FRONTENDS.values()), Mfcc(lifter=22.0, deltas=2)])
 def test_features_follow_from_bands_and_back(frontend) -> None:  # type: ignore[no-untyped-def]
-    bands = np.random.default_rng(0).normal(size=(20, frontend.n_mels)).astype(np.float32)
+    bands = jnp.asarray(np.random.default_rng(0).normal(size=(20, frontend.n_mels)), jnp.float32)
     features = frontend.from_bands(bands)
     assert features.shape == (20, frontend.n_coefficients)
     np.testing.assert_allclose(frontend.from_bands(frontend.to_bands(features)), features, atol=2e-4)
@@ -106,7 +108,7 @@ def test_the_time_axis_is_the_recordings_own(duration_s: float) -> None:
     assert ours.time_s.max() <= duration_s
     assert (ours.saliency >= 0).all()
     line = ours.saliency_over_time(10**9)
-    assert len(line) == round(duration_s / ours.step_s)
+    assert duration_s / len(line) <= ours.step_s * (1 + 1e-6)
     moments = ours.moments()
     assert [m["start_s"] for m in moments] == sorted(m["start_s"] for m in moments)
     assert all(0 <= m["start_s"] < m["end_s"] <= duration_s + 1e-3 for m in moments)

@@ -7,6 +7,7 @@ salient ones (the deletion test of Petsiuk, Das & Saenko, BMVC 2018), and the sa
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import soxr
@@ -76,7 +77,7 @@ def test_salient_moments_are_those_that_matter(features: str) -> None:
             taken = np.repeat(heard[i][None], SHARES.size, axis=0)
             for k, share in enumerate(SHARES):
                 taken[k, frames[: int(share * n)]] = by.mean
-            left = np.asarray(odds(taken, np.int32(labels[i])))
+            left = np.asarray(odds(taken, jnp.int32(labels[i])))
             fall[order].append(float(left[0] - left.mean()))
         there = (at > at_s - 0.15) & (at < at_s + EVENT_S + 0.15)  # what the smoothing and a frame's length blur
         density.append(saliency[there].sum() / saliency.sum() / there.mean())
