@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 
 from jaxresp import audio
 from jaxresp.errors import JaxrespError
-from jaxresp.explain import UnknownClass
+from jaxresp.taxonomy import UnknownClass
 
 
 class RequestError(JaxrespError):

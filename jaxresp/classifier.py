@@ -32,13 +32,13 @@ from jaxresp.classifier_files import (
     read_files,
     write_files,
 )
-from jaxresp.explain import Explanation, UnknownClass, attribute_with, window_features
-from jaxresp.features import features_of
+from jaxresp.explain import Explanation, attribute_with
+from jaxresp.features import window_features
 from jaxresp.frontend import FrontEnd, frontend_from_dict, frontend_named
 from jaxresp.models import NetworkConfig, Weights, storage
 from jaxresp.pooling import pool
 from jaxresp.prediction import Prediction, WindowProbabilities
-from jaxresp.taxonomy import Task, task_named
+from jaxresp.taxonomy import Task, UnknownClass, task_named
 from jaxresp.train import Fit, Standardisation, from_arrays, standardise, to_arrays
 from jaxresp.window import WindowConfig, cut_windows, window_starts
 
@@ -128,15 +128,13 @@ class Classifier:
         self._graph, self._weights, self._standardisation = graph, weights, standardisation
         self._traces = 0
 
-        def forward(
-            weights: Weights, by: Standardisation, samples: Int16[Array, "n time"], scale: Float32[Array, " n"]
+        def network(
+            weights: Weights, by: Standardisation, features: Float32[Array, "n frames coefficients"]
         ) -> Float32[Array, "n outputs"]:
             self._traces += 1  # runs when traced, not when called
-            return models.apply(
-                graph, weights, jax.numpy.asarray(standardise(features_of(spec.frontend, samples, scale), by))
-            )
+            return models.apply(graph, weights, jax.numpy.asarray(standardise(features, by)))
 
-        self._forward = jax.jit(forward)
+        self._network = jax.jit(network)
         attribute = attribute_with(spec.frontend, graph)
 
         def counted(*arguments: Any) -> Float32[Array, "frames bands"]:
@@ -201,10 +199,8 @@ class Classifier:
             some, its_scale = samples[first : first + largest], scale[first : first + largest]
             bucket = next(size for size in BUCKETS if size >= len(some))
             fill = ((0, bucket - len(some)), (0, 0))
-            padded, padded_scale = np.pad(some, fill), np.pad(its_scale, fill[0])
-            parts.append(
-                np.asarray(self._forward(self._weights, self._standardisation, padded, padded_scale))[: len(some)]
-            )
+            features = window_features(self.frontend, np.pad(some, fill), np.pad(its_scale, fill[0]))
+            parts.append(np.asarray(self._network(self._weights, self._standardisation, features))[: len(some)])
         return np.concatenate(parts)
 
     def answer(

@@ -30,6 +30,8 @@ from jaxresp.classifier import (
     untrained,
 )
 from jaxresp.classifier_files import json_bytes, sealed
+from jaxresp.errors import JaxrespError
+from jaxresp.features import window_features
 from jaxresp.files import sha256
 from jaxresp.frontend import FRONTENDS, Mfcc
 from jaxresp.models import NetworkConfig
@@ -109,12 +111,13 @@ def _timeline(prediction: Prediction) -> list[dict[str, float]]:
 
 def test_nothing_compiles_after_warm_up_and_a_padded_batch_answers_as_its_windows_alone(ours: Classifier) -> None:
     samples, scale = windows(40)
-    before = ours.trace_count()
+    before, features_before = ours.trace_count(), window_features._cache_size()
     alone = np.concatenate([ours.logits(samples[i : i + 1], scale[i : i + 1]) for i in range(40)])
     for n in range(1, 41):
         together = ours.logits(samples[:n], scale[:n])
         np.testing.assert_allclose(models.probabilities(together), models.probabilities(alone[:n]), atol=1e-6)
-    assert ours.trace_count() == before == len(BUCKETS)
+    assert ours.trace_count() == before == len(BUCKETS) + 1  # and what an explanation needs
+    assert window_features._cache_size() == features_before
     assert len(np.unique(alone, axis=0)) == 40
 
 
@@ -330,7 +333,7 @@ def test_an_untrained_classifier_of_each_name_says_that_it_knows_nothing() -> No
     assert (made.task.name, made.frontend.name) == ("multiclass-literature", "augmented")
     assert "never trained" in made.card
     for wrong in ("mfcc", "binary-nothing", "nothing-mfcc"):
-        with pytest.raises(classifier.JaxrespError, match="there is no"):
+        with pytest.raises(JaxrespError, match="there is no"):
             untrained(wrong)
 
 

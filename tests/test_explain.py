@@ -11,8 +11,10 @@ import pytest
 
 from jaxresp import audio, models
 from jaxresp.classifier import Classifier, untrained
-from jaxresp.explain import Explanation, UnknownClass, log_odds, window_features
+from jaxresp.explain import Explanation, log_odds
+from jaxresp.features import window_features
 from jaxresp.frontend import FRONTENDS, Mfcc
+from jaxresp.taxonomy import UnknownClass
 from jaxresp.train import Standardisation, window_logits
 from jaxresp.window import WindowConfig
 

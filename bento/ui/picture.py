@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
-from matplotlib import colormaps
 from PIL import Image
 
+from bento.ui.magma import palette
 from bento.ui.words import percent
 from jaxresp.audio import Recording
 from jaxresp.dsp.overview import envelope, log_mel_db, time_ticks_s
@@ -28,6 +28,7 @@ _N_MELS = 112
 _LOW_HZ, _HIGH_HZ = 50.0, 5000.0  # breath sounds, and the front ends' widest band
 _RANGE_DB = 70.0  # from the loudest shown value down to black
 _TICKS_HZ = (100.0, 500.0, 1000.0, 2000.0, 4000.0)
+_PALETTE = palette()
 _OVERLAY_RGB = (255, 150, 40)  # stands out from the grey that the spectrogram turns to
 
 
@@ -111,7 +112,7 @@ def image_of(db: Float32[np.ndarray, "mels drawn"]) -> str:
     top = float(np.percentile(db, 99.8))
     levels: UInt8[np.ndarray, "mels drawn"] = np.clip((db - top) / _RANGE_DB * 255 + 255, 0, 255).astype(np.uint8)
     image = Image.fromarray(levels[::-1].copy())
-    image.putpalette((colormaps["magma"](np.arange(256))[:, :3] * 255).astype(np.uint8).tobytes())
+    image.putpalette(_PALETTE)
     return _png(image)
 
 

@@ -14,8 +14,8 @@ import soxr
 
 from jaxresp import audio, models
 from jaxresp.classifier import Classifier, Spec
-from jaxresp.explain import log_odds, window_features
-from jaxresp.features import FeatureBank
+from jaxresp.explain import log_odds
+from jaxresp.features import FeatureBank, window_features
 from jaxresp.frontend import FRONTENDS
 from jaxresp.models import NetworkConfig
 from jaxresp.synthetic import sounds
