@@ -121,7 +121,7 @@ class Engine:
         ]
 
     def describe_one(self, name: str) -> dict[str, Any]:
-        """One model's entry, with its model card.
+        """One model's entry, with its model card and, if its run left them, its results.
 
         Raises:
             UnknownModel: with the names there are.
@@ -129,7 +129,7 @@ class Engine:
         entry = next((entry for entry in self.describe() if entry["name"] == name), None)
         if entry is None:
             raise UnknownModel(f"there is no model {name[:40]!r}; there are {', '.join(self.classifiers)}")
-        return entry | {"card": self.classifiers[name].card}
+        return entry | {"card": self.classifiers[name].card, "results": self.about.result(name)}
 
     async def classify(self, sound: bytes, name: str, age_years: float | None = None) -> Answer:
         """What the named model says about a sound.

@@ -146,7 +146,7 @@ def read_audio(
             each names the sound and says what to do.
     """
     with contextlib.ExitStack() as stack:
-        stream: BytesIO | FileIO
+        stream: _Bytes | FileIO
         if isinstance(source, str | Path):
             name = name or Path(source).name
             try:
@@ -156,9 +156,9 @@ def read_audio(
                     f"{name}: cannot be opened ({error.strerror}); check the path and its permissions"
                 ) from error
         elif isinstance(source, bytes):
-            stream = BytesIO(source)
+            stream = _Bytes(source)
         else:
-            stream = BytesIO(source.read())  # an upload may be a pipe, and libsndfile seeks
+            stream = _Bytes(source.read())  # an upload may be a pipe, and libsndfile seeks
         return _decode(stream, rate_hz, limits, name or "the upload")
 
 
@@ -182,6 +182,21 @@ def from_samples(
     return _record(blocks, native_rate_hz, frames.shape[1], subtype, rate_hz, limits, name)
 
 
+class _Bytes(BytesIO):
+    """A BytesIO that a damaged header may send to before its beginning.
+
+    libsndfile seeks through a callback, where an exception would be printed by cffi and end nowhere.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self._size = len(content)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._size}[whence]
+        return super().seek(max(base + offset, 0))
+
+
 class _ForwardOnly(soundfile.SoundFile):
     """A SoundFile that is read from front to end.
 
@@ -193,13 +208,13 @@ class _ForwardOnly(soundfile.SoundFile):
         return False
 
 
-def _decode(stream: BytesIO | FileIO, rate_hz: int | None, limits: AudioLimits, name: str) -> Recording:
+def _decode(stream: _Bytes | FileIO, rate_hz: int | None, limits: AudioLimits, name: str) -> Recording:
     head = stream.read(4)
     stream.seek(0)
     if not head:
         raise EmptyAudio(f"{name}: the file is empty (0 bytes); record or upload it again")
     # A real file goes in as a descriptor, so that soundfile cannot guess a format from its name (".raw").
-    source = stream if isinstance(stream, BytesIO) else stream.fileno()
+    source = stream if isinstance(stream, _Bytes) else stream.fileno()
     may_be_mpeg = head not in (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff", b"riff")
     with _quiet_mpg123() if may_be_mpeg else contextlib.nullcontext():
         try:
@@ -289,13 +304,13 @@ def _record(
     stream = soxr.ResampleStream(native_rate_hz, rate_hz, 1, dtype="float32", quality=_RESAMPLER)
     pieces = []
     for block in blocks:
-        # Of one channel, the mean is the channel, and many times faster to take.
-        mono = block[:, 0].astype(np.float64) if channels == 1 else block.mean(axis=1, dtype=np.float64)
         if not max(-block.min(), block.max()) <= _ABSURD_PEAK:  # also true of NaN
             raise NonFiniteAudio(
                 f"{name}: samples that are NaN, infinite or absurdly large after "
                 f"{meter.n_frames / native_rate_hz:.1f} s; export it again as 16- or 24-bit PCM"
             )
+        # Of one channel, the mean is the channel, and many times faster to take.
+        mono = block[:, 0].astype(np.float64) if channels == 1 else block.mean(axis=1, dtype=np.float64)
         meter.hear(block, mono)
         mono32 = mono.astype(np.float32)
         pieces.append(mono32 if native_rate_hz == rate_hz else stream.resample_chunk(mono32))

@@ -1,6 +1,6 @@
 """The released thing: a directory that training leaves and everything else loads. Needs no training framework.
 
-config.json       schema_version, name, task, front end, network, window, pooling, versions, seed
+config.json       schema_version, name, task, front end, network, window, pooling, cohort, versions, seed
 weights.npz       network parameters, batch statistics, the standardisation of the features
 calibration.json  temperature, class bias, abstention
 card.md           model card
@@ -28,10 +28,11 @@ from jaxresp.classifier_files import (
     ClassifierAltered,
     ClassifierError,
     ClassifierMissing,
-    ClassifierTooNew,
+    ClassifierOfAnotherSchema,
     read_files,
     write_files,
 )
+from jaxresp.cohort import Cohort
 from jaxresp.explain import Explanation, attribute_with
 from jaxresp.features import window_features
 from jaxresp.frontend import FrontEnd, frontend_from_dict, frontend_named
@@ -49,7 +50,7 @@ __all__ = [
     "ClassifierAltered",
     "ClassifierError",
     "ClassifierMissing",
-    "ClassifierTooNew",
+    "ClassifierOfAnotherSchema",
     "Spec",
     "classifier_name",
     "untrained",
@@ -69,6 +70,7 @@ class Spec:
         network: features → logits.
         window: how a recording is cut.
         seed: of the final fit.
+        cohort: whom and what it was trained on; None when on nobody.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Spec:
     network: NetworkConfig
     window: WindowConfig = WindowConfig()
     seed: int = 0
+    cohort: Cohort | None = None
 
     def to_dict(self) -> dict[str, Any]:
         task = self.task
@@ -93,6 +96,7 @@ class Spec:
             "network": self.network.to_dict(),
             "window": asdict(self.window),
             "seed": self.seed,
+            "cohort": self.cohort and self.cohort.to_dict(),
         }
 
     @classmethod
@@ -105,6 +109,7 @@ class Spec:
             network=NetworkConfig(**config["network"]),
             window=WindowConfig(**config["window"]),
             seed=config["seed"],
+            cohort=config["cohort"] and Cohort.from_dict(config["cohort"]),
         )
 
 
@@ -228,7 +233,7 @@ class Classifier:
                 for s, p in zip(start_s, each, strict=True)
             ),
             audio=facts,
-            warnings=self._warnings(facts),
+            warnings=self._warnings(facts, age_years),
             model={
                 "name": self.name,
                 "version": self.version,
@@ -274,7 +279,7 @@ class Classifier:
     def _by_class(self, probability: Float32[np.ndarray, " classes"]) -> dict[str, float]:
         return {name: float(p) for name, p in zip(self.classes, probability, strict=True)}
 
-    def _warnings(self, facts: audio.AudioFacts) -> tuple[str, ...]:
+    def _warnings(self, facts: audio.AudioFacts, age_years: float | None) -> tuple[str, ...]:
         found = []
         if facts.duration_s < self.window.length_s:
             found.append(
@@ -282,7 +287,8 @@ class Classifier:
             )
         if facts.clipped_fraction > 0.001:
             found.append(f"{facts.clipped_fraction:.1%} of the samples are clipped")
-        return tuple(found)
+        cohort = self.spec.cohort
+        return (*found, *(cohort.warnings(facts, age_years) if cohort else ()))
 
     def warm_up(self) -> None:
         """Compile every shape that `logits` and `explain` can meet, so that nobody waits for it later."""
@@ -317,7 +323,7 @@ class Classifier:
         Raises:
             ClassifierMissing: the directory or a file of it is not there.
             ClassifierAltered: a file differs from what training left.
-            ClassifierTooNew: another schema version.
+            ClassifierOfAnotherSchema: another schema version.
         """
         files = read_files(directory)
         spec = Spec.from_dict(files.config)
