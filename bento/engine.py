@@ -185,7 +185,7 @@ class Engine:
                 windows = (await self._decode(sound, name))[name]
                 answer = await self._ask(name, windows, None)
                 explanation = await asyncio.get_running_loop().run_in_executor(
-                    self._explaining, self.classifiers[name].explain, windows.recording, of_class
+                    self._explaining, _explain, self.classifiers[name], name, windows.recording, of_class
                 )
                 return Explained(answer.prediction, answer.recording, explanation)
 
@@ -244,6 +244,11 @@ def _decode(classifiers: Mapping[str, Classifier], sound: bytes) -> dict[str, _W
                 cut[way] = _Windows(recordings[rate_hz], *classifier.cut(recordings[rate_hz]))
             windows[name] = cut[way]
     return windows
+
+
+def _explain(classifier: Classifier, name: str, recording: Recording, of_class: str | None) -> Explanation:
+    with metrics.EXPLAIN_SECONDS.labels(model=name).time():
+        return classifier.explain(recording, of_class)
 
 
 def _timed(name: str, classifier: Classifier) -> Logits:

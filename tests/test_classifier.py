@@ -116,12 +116,8 @@ def test_nothing_compiles_after_warm_up_and_a_padded_batch_answers_as_its_window
     for n in range(1, 41):
         together = ours.logits(samples[:n], scale[:n])
         np.testing.assert_allclose(models.probabilities(together), models.probabilities(alone[:n]), atol=1e-6)
-<<<<<<< HEAD
     assert ours.trace_count() == before == len(BUCKETS) + 1  # and what an explanation needs
     assert window_features._cache_size() == features_before
-=======
-    assert ours.trace_count() == before == len(BUCKETS) + 1  # and one for explanations
->>>>>>> api
     assert len(np.unique(alone, axis=0)) == 40
 
 
