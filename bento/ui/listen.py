@@ -28,6 +28,7 @@ from jaxresp.explain import Explanation
 
 #: What the page shows of an answer: the card, the picture, the downloads, the JSON, and whether it can be opened.
 Shown = tuple[str, Any, Any, dict[str, Any], Any]
+_SOON = "What spoke for it is being computed."
 
 
 class Desk:
@@ -66,20 +67,26 @@ class Desk:
     async def _one(self, sound: str | None, asked: list[str], age: str) -> AsyncIterator[Shown]:
         try:
             name = self.engine.name_of(*asked)
-            heard = await _read(sound)
-            said = await self.engine.classify(heard, name, age_of(age))
-            yield await self._shown(said, name, None)
-            # The answer comes at once; what spoke for it takes a gradient per window and is added when it is there.
-            explained = await self.engine.explain(heard, name)
-            yield await self._shown(said, name, explained.explanation)
+            said = await self.engine.classify(await _read(sound), name, age_of(age))
         except JaxrespError as error:
             yield _refused(error)
+            return
+        # The answer comes at once; what spoke for it takes a gradient per window and is added when it is there.
+        yield await self._shown(said, name)
+        try:
+            explained = await self.engine.explain_answer(said, name)
+        except JaxrespError as error:
+            yield await self._shown(said, name, f"What spoke for it is not known: {error}")
+            return
+        yield await self._shown(said, name, explained.explanation)
 
-    async def _shown(self, said: Answer, name: str, explanation: Explanation | None) -> Shown:
+    async def _shown(self, said: Answer, name: str, why: Explanation | str = _SOON) -> Shown:
+        explanation = why if isinstance(why, Explanation) else None
+        note = "" if isinstance(why, Explanation) else why
         classes = self.engine.classifiers[name].classes
         card = answers.answer(said.prediction, classes)
         windows = said.prediction["windows"]
-        picture = await asyncio.to_thread(draw, said.recording, windows, classes, explanation)
+        picture = await asyncio.to_thread(draw, said.recording, windows, classes, explanation, note)
         whole = {"prediction": said.prediction} | (
             {} if explanation is None else {"explanation": explanation.to_json()}
         )

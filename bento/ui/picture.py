@@ -17,7 +17,7 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from bento.ui.magma import palette
-from bento.ui.words import percent
+from bento.ui.words import percent, sentence
 from jaxresp.audio import Recording
 from jaxresp.dsp.overview import envelope, log_mel_db, time_ticks_s
 from jaxresp.dsp.spectral import hz_to_mel
@@ -37,6 +37,7 @@ def draw(
     windows: Sequence[Mapping[str, Any]],
     classes: Sequence[str],
     explanation: Explanation | None = None,
+    note: str = "",
 ) -> str:
     """The whole picture. No text in it comes from outside but the names of classes.
 
@@ -45,11 +46,12 @@ def draw(
         windows: of the answer; none are drawn where several models answered.
         classes: in their order.
         explanation: what spoke for the answer, once it is known.
+        note: a sentence in its place.
     """
     waveform, duration_s = recording.waveform, len(recording.samples) / recording.rate_hz
     grid = _time_grid(duration_s)
     rows = [_row("Waveform", _waveform(waveform), grid)]
-    overlay, words, toggle = "", "", ""
+    overlay, toggle, words = "", "", f"<p>{sentence(note)}</p>" if note else ""
     if explanation is not None:
         overlay, words = _overlay(explanation), _moments(explanation)
         toggle = _TOGGLE if overlay else ""
