@@ -1,0 +1,99 @@
+"""What both sides serve and are asked: six Classifiers of a middling width, and clips of 20 s as stethoscopes store them.
+
+Nothing is trained: speed does not depend on what the numbers are. The last layer is spread, so that clips get different
+answers and equal labels say something.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from jaxresp import models
+from jaxresp.audio import read_audio
+from jaxresp.classifier import Classifier, untrained
+from jaxresp.models import NetworkConfig
+from jaxresp.train import Standardisation
+
+NAMES = tuple(f"{task}-{features}" for task in ("binary", "multiclass") for features in ("mfcc", "logmel", "augmented"))
+QUICK = "multiclass-augmented"
+CLIP_S = 20.0
+RATES_HZ = (44_100, 4_000)  # ICBHI's most and least
+FILTERS, DENSE = 32, 128  # the middle of what a sweep chooses from
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The bytes of a sound file, and what the offline Classifier says of it.
+
+    Attributes:
+        sound: a whole file.
+        label: the offline answer.
+        probabilities: calibrated, by class.
+    """
+
+    sound: bytes
+    label: str | None
+    probabilities: dict[str, float]
+
+
+def breath(duration_s: float, rate_hz: int, seed: int) -> np.ndarray:
+    """Noise that swells and fades like breathing, of a colour and with a wheeze that the seed draws; [time] in ±1."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(duration_s * rate_hz)) / rate_hz
+    noise = np.fft.rfft(rng.normal(size=t.size))
+    noise *= np.exp(-np.fft.rfftfreq(t.size, 1 / rate_hz) / rng.uniform(150, 1200))
+    sound = np.fft.irfft(noise, t.size)
+    sound *= 0.1 + np.maximum(0, np.sin(2 * np.pi * t / rng.uniform(2.5, 5)))
+    sound += rng.uniform(0, 0.3) * np.abs(sound).max() * np.sin(2 * np.pi * rng.uniform(150, 800) * t)
+    return 0.3 * sound / np.abs(sound).max()
+
+
+def encode(samples: np.ndarray, rate_hz: int) -> bytes:
+    """Samples → the bytes of a 16-bit wav file."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate_hz, subtype="PCM_16", format="WAV")
+    return buffer.getvalue()
+
+
+def sounds(rate_hz: int, count: int) -> list[bytes]:
+    """Clips of 20 s, each another one."""
+    return [encode(breath(CLIP_S, rate_hz, seed), rate_hz) for seed in range(count)]
+
+
+def clips(classifier: Classifier, rate_hz: int, count: int = 6) -> list[Clip]:
+    """Clips with their offline answers."""
+    answers = [(sound, classifier.predict(sound)) for sound in sounds(rate_hz, count)]
+    return [Clip(sound, answer.label, answer.probabilities) for sound, answer in answers]
+
+
+def write_run(folder: Path) -> Path:
+    """The six Classifiers, as `jaxresp run` leaves them, in folder/classifiers."""
+    heard = [read_audio(sound) for rate_hz in RATES_HZ for sound in sounds(rate_hz, 4)]
+    for seed, name in enumerate(NAMES):
+        blank = untrained(name, seed)
+        network = NetworkConfig(blank.frontend.network, filters=FILTERS, dense=DENSE)
+        spec = replace(blank.spec, network=network, seed=seed)
+        size = spec.frontend.n_coefficients
+        graph, weights = models.create(network, size, spec.task.n_outputs, seed)
+        by = Standardisation(np.full(size, -20.0, np.float32), np.full(size, 15.0, np.float32))
+        narrow = Classifier(spec, graph, weights, by)
+        logits = np.concatenate([narrow.logits(*narrow.cut(recording)[:2]) for recording in heard])
+        head = weights.params["head"]["logits"]
+        spread = 2.0 / np.maximum(logits.std(axis=0), 1e-6)
+        head["kernel"][...] = head["kernel"][...] * spread
+        head["bias"][...] = (head["bias"][...] - logits.mean(axis=0)) * spread
+        Classifier(spec, graph, weights, by, card=blank.card).save(folder / "classifiers" / name)
+    return folder
+
+
+def load(folder: Path, name: str = QUICK) -> Classifier:
+    """One of them."""
+    return Classifier.load(folder / "classifiers" / name)
+
+
+
