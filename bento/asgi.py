@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
+import time
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from http import HTTPStatus
+from typing import NoReturn, TypeVar
 
 import bentoml
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bento.errors import BodyTooLarge, body_of
+from bento.errors import BodyTooLarge, Overloaded, RequestError, SlowUpload, error_body, response_to
 from bento.limits import LIMITS, Limits
+from bento.load import Load
+from bento.logs import RequestLog
 from bento.metrics import count_rejection
+from bento.openapi import Document, document
 
 T = TypeVar("T")
 
 _TRUE_PATH = "jaxresp.path"
+_MODELS = "/v1/models"
 
 
 def label_of(path: str, known: Iterable[str]) -> str:
     """A path → one of finitely many: itself when known, the subtree it is in, or "/other"."""
     if path in known:
         return path
+    if path.startswith(f"{_MODELS}/"):
+        return f"{_MODELS}/{{name}}"
     subtrees = ("/ui", "/static_content")
     return next((tree for tree in subtrees if path == tree or path.startswith(f"{tree}/")), "/other")
 
@@ -57,17 +70,32 @@ class TruePaths:
         await self.app({**scope, **scope.get(_TRUE_PATH, {})}, receive, send)
 
 
+async def _as_json(_: Request, error: Exception) -> Response:
+    """What Starlette says of unknown paths and methods, in the form of every other error."""
+    assert isinstance(error, HTTPException)
+    kind = HTTPStatus(error.status_code).phrase.title().replace(" ", "")
+    message = f"{error.detail}; /docs lists what there is"
+    return JSONResponse(error_body(kind, message), status_code=error.status_code, headers=error.headers)
+
+
 class LabelledService(bentoml.Service[T]):
-    """A BentoML service behind `LabelledPaths`."""
+    """A BentoML service behind `LabelledPaths`, described by our own OpenAPI document."""
+
+    @property
+    def openapi_spec(self) -> Document:
+        """What /docs.json answers, and what a built Bento holds."""
+        return Document(document())
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The application a worker serves."""
         routes = {api.route for api in self.apis.values()}
-        return LabelledPaths(super().to_asgi(is_main=is_main), routes | KNOWN_PATHS)
+        app: Starlette = super().to_asgi(is_main=is_main)
+        app.add_exception_handler(HTTPException, _as_json)
+        return LabelledPaths(RequestLog(app), routes | KNOWN_PATHS)
 
 
 #: Paths that are not endpoints of the service, by their own name in metrics and logs.
-KNOWN_PATHS = {"/", "/favicon.ico", "/manifest.json", "/models", "/docs", "/docs.json", "/schema.json"} | {
+KNOWN_PATHS = {"/", "/favicon.ico", "/manifest.json", _MODELS, "/docs", "/docs.json", "/schema.json"} | {
     "/metrics",
     "/livez",
     "/readyz",
@@ -76,71 +104,139 @@ KNOWN_PATHS = {"/", "/favicon.ico", "/manifest.json", "/models", "/docs", "/docs
 
 
 class BodyLimit:
-    """Answers 413 to a request with too many bytes: by its header at once, else as soon as they have come in."""
+    """Answers 413 to a body with too many bytes, 408 to one that comes too slowly, 503 when too many come at once.
 
-    def __init__(self, app: ASGIApp, limits: Limits = LIMITS) -> None:
-        self.app, self.limits = app, limits
+    By its header at once, else as soon as that many bytes have come in; never after the whole.
+
+    Args:
+        app: what takes the bodies.
+        load: where the bytes that are in memory are counted.
+        limits: bounds on them.
+    """
+
+    def __init__(self, app: ASGIApp, load: Load, limits: Limits = LIMITS) -> None:
+        self.app, self.load, self.limits = app, load, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, counting."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        most = self.limits.max_body_bytes
-        stated = dict(scope["headers"]).get(b"content-length", b"0")
-        if stated.isdigit() and int(stated) > most:
-            await self._refuse(receive, send)
-            return
-        seen, answered, refused = 0, False, False
+        body = _Body(scope, receive, self.load, self.limits)
+        answered = False
 
-        async def counting() -> Message:
-            nonlocal seen, refused
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > most:
-                refused = True
-                raise BodyTooLarge(self._message)
-            return message
-
-        async def watching(message: Message) -> None:
+        async def answering(message: Message) -> None:
             nonlocal answered
-            if refused and not answered:
+            if body.refused and not answered:
                 return  # whatever the application says of the interruption, our answer follows
-            answered = True
+            if not answered:
+                answered = True
+                await body.drain()
             await send(message)
 
         try:
-            await self.app(scope, counting, watching)
-        except BodyTooLarge:
-            if answered:
+            body.check_stated()
+            await self.app(scope, body.receive, answering)
+        except (BodyTooLarge, SlowUpload, Overloaded):
+            if not body.refused or answered:
                 raise
-        if refused and not answered:
-            await self._refuse(receive, send)
+        finally:
+            body.release()
+        if body.refused and not answered:
+            count_rejection(body.refused)
+            await body.drain()
+            await response_to(body.refused, connection="close")(scope, receive, send)
+
+
+class _Body:
+    """One request's body on its way in.
+
+    Attributes:
+        refused: why the rest of it is not wanted.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, load: Load, limits: Limits) -> None:
+        self._receive, self._load, self._limits = receive, load, limits
+        self._headers = Headers(scope=scope)
+        self._start, self._seen, self._complete = time.monotonic(), 0, False
+        self.refused: RequestError | None = None
+
+    def check_stated(self) -> None:
+        """Does its header already say that it is too large?
+
+        Raises:
+            BodyTooLarge: it does.
+        """
+        stated = self._headers.get("content-length", "0")
+        if stated.isdigit() and int(stated) > self._limits.max_body_bytes:
+            self._refuse(self._too_large())
+
+    async def receive(self) -> Message:
+        """The next message, counted.
+
+        Raises:
+            BodyTooLarge, SlowUpload, Overloaded: this is where it ends.
+        """
+        if self.refused:
+            raise self.refused
+        if self._complete:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(self._allowed_s() - (time.monotonic() - self._start)):
+                message = await self._receive()
+        except TimeoutError:
+            self._refuse(self._too_slow())
+        self._note(message)
+        n_bytes = len(message.get("body", b""))
+        if self._seen + n_bytes > self._limits.max_body_bytes:
+            self._refuse(self._too_large())
+        try:
+            self._load.hold(n_bytes)
+        except Overloaded as error:
+            self._refuse(error)
+        self._seen += n_bytes
+        return message
+
+    def release(self) -> None:
+        """Nobody needs its bytes any more."""
+        self._load.release(self._seen)
+        self._seen = 0
+
+    async def drain(self) -> None:
+        """Read on for a while: closing a connection that is still sending would destroy our answer on its way."""
+        if self._complete or isinstance(self.refused, SlowUpload) or self._waits_for_our_consent:
+            return
+        left = self._limits.max_drain_bytes
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.max_drain_s):
+                while left > 0 and not self._complete:
+                    message = await self._receive()
+                    self._note(message)
+                    left -= len(message.get("body", b""))
 
     @property
-    def _message(self) -> str:
-        return (
-            f"more than {self.limits.max_body_bytes // 2**20} MB in one request; cut the recording or send it as FLAC"
+    def _waits_for_our_consent(self) -> bool:
+        return self._headers.get("expect", "").lower() == "100-continue" and not self._seen
+
+    def _note(self, message: Message) -> None:
+        self._complete = message["type"] != "http.request" or not message.get("more_body", False)
+
+    def _allowed_s(self) -> float:
+        """Seconds since its first byte that the next one may take."""
+        limits = self._limits
+        return min(limits.upload_grace_s + self._seen / limits.min_upload_bytes_per_s, limits.max_upload_s)
+
+    def _refuse(self, error: RequestError) -> NoReturn:
+        self.refused = error
+        raise error
+
+    def _too_large(self) -> BodyTooLarge:
+        most = self._limits.max_body_bytes // 2**20
+        return BodyTooLarge(f"more than {most} MB in one request; cut the recording or send it as FLAC")
+
+    def _too_slow(self) -> SlowUpload:
+        limits = self._limits
+        return SlowUpload(
+            f"the upload stalled, or came in at less than {limits.min_upload_bytes_per_s // 1024} KB/s; "
+            "send a smaller file (FLAC, or a part of the recording), or try again over a better connection"
         )
-
-    async def _refuse(self, receive: Receive, send: Send) -> None:
-        error = BodyTooLarge(self._message)
-        count_rejection(error)
-        await self._drain(receive)
-        body = json.dumps(body_of(error)).encode()
-        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": 413, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    async def _drain(self, receive: Receive) -> None:
-        """Read on for a while: closing a connection that is still sending would destroy our answer on its way."""
-        left = self.limits.max_drain_bytes
-        try:
-            async with asyncio.timeout(self.limits.max_drain_s):
-                while left > 0:
-                    message: dict[str, Any] = dict(await receive())
-                    left -= len(message.get("body", b""))
-                    if message["type"] != "http.request" or not message.get("more_body"):
-                        return
-        except TimeoutError:
-            return

@@ -35,10 +35,13 @@ class Batcher:
         logits: windows → logits, row by row independent of each other; called in a thread, one call at a time.
         max_batch: windows in one call. Longer requests go alone.
         max_queued: windows that may wait.
+        overloaded: makes the refusal of what does not fit.
     """
 
-    def __init__(self, logits: Logits, *, max_batch: int, max_queued: int) -> None:
-        self._logits, self._max_batch, self._max_queued = logits, max_batch, max_queued
+    def __init__(
+        self, logits: Logits, *, max_batch: int, max_queued: int, overloaded: Callable[[str], Overloaded] = Overloaded
+    ) -> None:
+        self._logits, self._max_batch, self._max_queued, self._overloaded = logits, max_batch, max_queued, overloaded
         self._queue: deque[_Job] = deque()
         self._queued = 0
         self._runner: asyncio.Task[None] | None = None
@@ -52,13 +55,19 @@ class Batcher:
             Overloaded: too many windows are waiting.
         """
         if self._queue and self._queued + len(samples) > self._max_queued:
-            raise Overloaded("too many recordings are waiting for this model; try again in a few seconds")
+            raise self._overloaded("too many recordings are waiting for this model")
         job = _Job(samples, scale, asyncio.get_running_loop().create_future())
         self._queue.append(job)
         self._queued += len(samples)
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run())
-        return await job.done
+        try:
+            return await job.done
+        except asyncio.CancelledError:  # its sender hung up, or its time is over
+            if job in self._queue:
+                self._queue.remove(job)
+                self._queued -= len(samples)
+            raise
 
     def _next(self) -> list[_Job]:
         """The longest run of waiting requests that fits one call; at least one."""
@@ -67,16 +76,13 @@ class Batcher:
         while self._queue and (not jobs or total + len(self._queue[0].samples) <= self._max_batch):
             job = self._queue.popleft()
             self._queued -= len(job.samples)
-            if not job.done.cancelled():  # its sender hung up while it waited
-                jobs.append(job)
-                total += len(job.samples)
+            jobs.append(job)
+            total += len(job.samples)
         return jobs
 
     async def _run(self) -> None:
         while self._queue:
             jobs = self._next()
-            if not jobs:
-                continue
             try:
                 logits = await asyncio.to_thread(
                     self._logits,

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float32, Int16
 
 from bento import metrics
 from bento.batching import Batcher, Logits
-from bento.errors import Overloaded, UnknownModel
+from bento.errors import DeadlineExceeded, UnknownModel
 from bento.limits import LIMITS, Limits
+from bento.load import Load
 from jaxresp.audio import Recording
 from jaxresp.classifier import Classifier
+from jaxresp.errors import JaxrespError
+from jaxresp.explain import Explanation
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,23 @@ class Answer:
     recording: Recording
 
 
+@dataclass(frozen=True)
+class Explained(Answer):
+    """An answer, and what in the sound spoke for a class."""
+
+    explanation: Explanation
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """A decoded sound, cut for one classifier, or for several that cut alike."""
+
+    recording: Recording
+    samples: Int16[np.ndarray, "w time"]
+    scale: Float32[np.ndarray, " w"]
+    start_s: Float32[np.ndarray, " w"]
+
+
 class Engine:
     """The loaded Classifiers and their queues. All methods belong to one event loop.
 
@@ -35,22 +58,30 @@ class Engine:
         classifiers: by name, warmed up.
         quick: the name of the one that answers quick questions.
         limits: bounds on what is taken on.
+        load: what is taken on, when others have a part in it.
     """
 
-    def __init__(self, classifiers: Mapping[str, Classifier], quick: str, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self, classifiers: Mapping[str, Classifier], quick: str, limits: Limits = LIMITS, load: Load | None = None
+    ) -> None:
         self.classifiers, self.quick, self.limits = dict(classifiers), quick, limits
+        self.load = load or Load(limits)
         self._threads = ThreadPoolExecutor(limits.decode_threads, thread_name_prefix="decode")
+        self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")  # gradients must not crowd out answers
         self._batchers = {
             name: Batcher(
-                _timed(name, classifier), max_batch=limits.max_batch_windows, max_queued=limits.max_queued_windows
+                _timed(name, classifier),
+                max_batch=limits.max_batch_windows,
+                max_queued=limits.max_queued_windows,
+                overloaded=self.load.overloaded,
             )
             for name, classifier in self.classifiers.items()
         }
-        self._n_requests = 0
 
     def close(self) -> None:
-        """Let the decoding threads end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Let the threads end."""
+        for threads in (self._threads, self._explaining):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def name_of(self, task: str, features: str) -> str:
         """The name of the classifier for a task and a kind of features.
@@ -79,36 +110,130 @@ class Engine:
             for name, classifier in self.classifiers.items()
         ]
 
-    async def classify(self, sound: bytes, name: str) -> Answer:
+    def describe_one(self, name: str) -> dict[str, Any]:
+        """One model's entry, with its model card.
+
+        Raises:
+            UnknownModel: with the names there are.
+        """
+        entry = next((entry for entry in self.describe() if entry["name"] == name), None)
+        if entry is None:
+            raise UnknownModel(f"there is no model {name[:40]!r}; there are {', '.join(self.classifiers)}")
+        return entry | {"card": self.classifiers[name].card}
+
+    async def classify(self, sound: bytes, name: str, age_years: float | None = None) -> Answer:
         """What the named model says about a sound.
 
         Raises:
             AudioError: a sound that cannot be used.
             Overloaded: too much is waiting already.
+            DeadlineExceeded: it took too long.
         """
-        if self._n_requests >= self.limits.max_requests:
-            raise Overloaded("too many recordings are waiting; try again in a few seconds")
-        self._n_requests += 1
-        try:
-            classifier = self.classifiers[name]
-            loop = asyncio.get_running_loop()
-            recording, samples, scale, start_s = await loop.run_in_executor(self._threads, _decode, classifier, sound)
-            metrics.AUDIO_SECONDS.inc(recording.facts.duration_s)
-            logits = await self._batchers[name](samples, scale)
-            prediction = classifier.answer(recording, logits, start_s).to_json()
-        finally:
-            self._n_requests -= 1
+        with self.load.taking_on():
+            async with self._until(self._deadline()):
+                return await self._classify(sound, name, age_years)
+
+    async def classify_many(self, sounds: Sequence[bytes], name: str) -> list[Answer | JaxrespError]:
+        """What the named model says about each sound, or why it says nothing, in their order.
+
+        Raises:
+            Overloaded: too much is waiting already.
+        """
+        deadline, at_once = self._deadline(), asyncio.Semaphore(self.limits.decode_threads)  # others want a turn too
+
+        async def one(sound: bytes) -> Answer | JaxrespError:
+            try:
+                async with self._until(deadline), at_once:
+                    return await self._classify(sound, name, None)
+            except JaxrespError as error:
+                return error
+
+        with self.load.taking_on(len(sounds)):
+            return await _all_done([one(sound) for sound in sounds])
+
+    async def compare(self, sound: bytes, age_years: float | None = None) -> dict[str, Answer]:
+        """What each model says about a sound, which is decoded once.
+
+        Raises:
+            AudioError, Overloaded, DeadlineExceeded: as `classify` does.
+        """
+        with self.load.taking_on():
+            async with self._until(self._deadline()):
+                windows = await self._decode(sound, *self.classifiers)
+                asked = [self._ask(name, windows[name], age_years) for name in self.classifiers]
+                return dict(zip(self.classifiers, await _all_done(asked), strict=True))
+
+    async def explain(self, sound: bytes, name: str, of_class: str | None = None) -> Explained:
+        """What the named model says about a sound, and what in it spoke for a class: the most probable one, or yours.
+
+        Raises:
+            UnknownClass: the model does not know the class.
+            AudioError, Overloaded, DeadlineExceeded: as `classify` does.
+        """
+        with self.load.taking_on():
+            async with self._until(self._deadline()):
+                windows = (await self._decode(sound, name))[name]
+                answer = await self._ask(name, windows, None)
+                explanation = await asyncio.get_running_loop().run_in_executor(
+                    self._explaining, self.classifiers[name].explain, windows.recording, of_class
+                )
+                return Explained(answer.prediction, answer.recording, explanation)
+
+    async def _classify(self, sound: bytes, name: str, age_years: float | None) -> Answer:
+        return await self._ask(name, (await self._decode(sound, name))[name], age_years)
+
+    async def _decode(self, sound: bytes, *names: str) -> dict[str, _Windows]:
+        asked = {name: self.classifiers[name] for name in names}
+        windows = await asyncio.get_running_loop().run_in_executor(self._threads, _decode, asked, sound)
+        metrics.AUDIO_SECONDS.inc(windows[names[0]].recording.facts.duration_s)
+        return windows
+
+    async def _ask(self, name: str, windows: _Windows, age_years: float | None) -> Answer:
+        logits = await self._batchers[name](windows.samples, windows.scale)
+        answer = self.classifiers[name].answer(windows.recording, logits, windows.start_s, age_years)
+        prediction = answer.to_json()
         metrics.PREDICTIONS.labels(model=name, label=prediction["label"] or metrics.ABSTAINED).inc()
-        return Answer(prediction, recording)
+        return Answer(prediction, windows.recording)
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self.limits.max_answer_s
+
+    @contextlib.asynccontextmanager
+    async def _until(self, deadline: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout_at(deadline):
+                yield
+        except TimeoutError as error:
+            raise DeadlineExceeded(
+                f"no answer within {self.limits.max_answer_s:g} s; cut the recording, or try again later"
+            ) from error
 
 
-def _decode(
-    classifier: Classifier, sound: bytes
-) -> tuple[Recording, Int16[np.ndarray, "w time"], Float32[np.ndarray, " w"], Float32[np.ndarray, " w"]]:
+async def _all_done(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """All of it at once; when one fails, the rest is cancelled and its error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+    return [task.result() for task in tasks]
+
+
+def _decode(classifiers: Mapping[str, Classifier], sound: bytes) -> dict[str, _Windows]:
+    """Decode a sound once per rate, and cut it once per way of cutting."""
+    recordings: dict[int, Recording] = {}
+    cut: dict[Any, _Windows] = {}
+    windows = {}
     with metrics.DECODE_SECONDS.time():
-        recording = classifier.decode(sound)
-        samples, scale, start_s = classifier.cut(recording)
-    return recording, samples, scale, start_s
+        for name, classifier in classifiers.items():
+            rate_hz = classifier.frontend.rate_hz
+            if rate_hz not in recordings:
+                recordings[rate_hz] = classifier.decode(sound)
+            way = rate_hz, classifier.window
+            if way not in cut:
+                cut[way] = _Windows(recordings[rate_hz], *classifier.cut(recordings[rate_hz]))
+            windows[name] = cut[way]
+    return windows
 
 
 def _timed(name: str, classifier: Classifier) -> Logits:

@@ -12,26 +12,40 @@ class Limits:
     Attributes:
         max_body_bytes: bytes of one request, for the API and the page alike; ten minutes of 24-bit stereo at 16 kHz
             are 58 MB, and longer sounds are refused anyway.
+        max_held_bytes: bytes of all bodies that are in memory at one time; more are answered 503.
         max_drain_bytes: bytes of a refused request that are read and dropped, so that its sender reads our answer
             instead of a broken connection.
         max_drain_s: seconds spent on that.
-        max_requests: classifications that may be waiting or running; more are answered 503 at once.
+        upload_grace_s: seconds a body may take whatever its size: a phone's connection may hang that long.
+        min_upload_bytes_per_s: beyond the grace, a body must have come in at this rate on average (a GSM phone's).
+        max_upload_s: seconds a body may take at most.
+        max_answer_s: seconds from a complete body to its answer; work that is not done by then is dropped.
+        max_requests: sounds that may be waiting or running; more are answered 503 at once.
         decode_threads: sounds decoded at a time; libsndfile and soxr release the interpreter lock.
         max_batch_windows: windows in one call of a network: the largest shape that is compiled.
         max_queued_windows: windows that may wait for one network: half an hour of sound, a few seconds of work.
         upload_age_s: seconds an uploaded sound stays on disk for the page's player and for a second question.
-        max_fields: form fields of one request.
+        max_fields: text fields of one request.
+        max_files: sounds of one request.
+        max_text_bytes: bytes of one text field, and of one part's header.
     """
 
     max_body_bytes: int = 64 * 2**20
+    max_held_bytes: int = 256 * 2**20
     max_drain_bytes: int = 512 * 2**20
     max_drain_s: float = 20.0
+    upload_grace_s: float = 10.0
+    min_upload_bytes_per_s: int = 16 * 1024
+    max_upload_s: float = 300.0
+    max_answer_s: float = 30.0
     max_requests: int = 64
     decode_threads: int = 2
     max_batch_windows: int = 16
     max_queued_windows: int = 384
     upload_age_s: int = 600
     max_fields: int = 16
+    max_files: int = 16
+    max_text_bytes: int = 16 * 1024
 
 
 LIMITS = Limits()

@@ -6,48 +6,58 @@ the six networks and Gradio twice and gain little; Gradio's queue lives in one p
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ParamSpec
+from typing import Any
 
 import bentoml
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from bento import metrics
 from bento.asgi import BodyLimit, LabelledService, TruePaths
 from bento.engine import Engine
-from bento.errors import BodyTooLarge, answer_to, body_of
+from bento.errors import COUNTED_WHERE_RAISED, INTERNAL_ERROR, body_of, response_to
+from bento.limits import LIMITS
+from bento.load import Load
+from bento.logs import use_json_logs
 from bento.store import CONTENT, NAMES, StoredClassifier, check_store, quick_name, tag_name
-from bento.upload import AudioForm, ChosenAudioForm, Upload
+from bento.upload import ChosenForm, ExplainForm, Form, ManyForm, PatientForm, Upload
 from bento.web import Holder, pages, ui
 from jaxresp.classifier import Classifier
 from jaxresp.compilation import use_persistent_cache
 from jaxresp.errors import JaxrespError
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+_LOG = logging.getLogger("bentoml.jaxresp")
 
-P = ParamSpec("P")
 
+def answering(work: Callable[[Any, Form], Coroutine[Any, Any, dict[str, Any]]]) -> Callable[..., Awaitable[Any]]:
+    """An endpoint: the form is read, the work done while its sender waits, and every error answered as JSON.
 
-def answering_errors(endpoint: Callable[P, Awaitable[Any]]) -> Callable[P, Awaitable[Any]]:
-    """Answer a named error as JSON, count it, and log nothing: it is the sender's, and it is in the answer."""
+    A named error is counted and not logged: it is the sender's, and it is in the answer.
+    """
 
-    @functools.wraps(endpoint)
-    async def wrapped(*args: P.args, **kwargs: P.kwargs) -> Any:
+    @functools.wraps(work)
+    async def endpoint(self: Any, audio: Upload, **_: Any) -> Response:
         try:
-            return await endpoint(*args, **kwargs)
+            form = await audio.form()
+            return JSONResponse(await audio.while_connected(work(self, form)))
         except JaxrespError as error:
-            if not isinstance(error, BodyTooLarge):  # counted where the bytes are
+            if not isinstance(error, COUNTED_WHERE_RAISED):
                 metrics.count_rejection(error)
-            status, _ = answer_to(error)
-            headers = {"Retry-After": "5"} if status == 503 else None
-            return JSONResponse(body_of(error), status_code=status, headers=headers)
+            return response_to(error)
+        except Exception:
+            _LOG.exception("an answer failed")
+            return JSONResponse(INTERNAL_ERROR, status_code=500)
 
-    return wrapped
+    return endpoint
 
 
+_LOAD = Load()
 _HOLDER = Holder()  # the mounted pages are made before the service is; they find its engine here
 
 
@@ -55,8 +65,8 @@ _HOLDER = Holder()  # the mounted pages are made before the service is; they fin
     name="jaxresp",
     service_class=LabelledService,
     workers=1,
-    traffic={"timeout": 120},
-    logging={"access": {"request_content_type": False}},  # the one thing in a log line that its sender writes
+    traffic={"timeout": LIMITS.max_upload_s + LIMITS.max_answer_s + 30},  # ours come first, and are answered as ours
+    logging={"access": {"enabled": False}},  # RequestLog writes ours
     envs=[
         {"name": "BENTOML_DO_NOT_TRACK", "value": "True"},
         {"name": "GRADIO_ANALYTICS_ENABLED", "value": "False"},
@@ -77,6 +87,7 @@ class Jaxresp:
 
     def __init__(self) -> None:
         """Load, check and compile all six; requests are taken only afterwards."""
+        use_json_logs()
         use_persistent_cache()
         metrics.count_compilations()
         stored = {name: getattr(self, name.replace("-", "_")) for name in NAMES}
@@ -86,7 +97,7 @@ class Jaxresp:
             list(threads.map(Classifier.warm_up, classifiers.values()))
         for name, classifier in classifiers.items():
             metrics.MODEL_INFO.labels(model=name, version=classifier.version, quick=str(name == quick).lower()).set(1)
-        self.engine = Engine(classifiers, quick)
+        self.engine = Engine(classifiers, quick, load=_LOAD)
         _HOLDER.engine = self.engine
         metrics.READY.set(1)
 
@@ -101,21 +112,54 @@ class Jaxresp:
         """End the threads."""
         self.engine.close()
 
-    @bentoml.api(route="/classify", input_spec=AudioForm)
-    @answering_errors
-    async def classify(self, audio: Upload) -> dict[str, Any]:
-        """Classify a sound with the quick model: `curl -F audio=@recording.wav .../classify`."""
-        form = await audio.form()
-        return (await self.engine.classify(form.sound, self.engine.quick)).prediction
+    @bentoml.api(route="/v1/classify", input_spec=PatientForm)
+    @answering
+    async def classify(self, form: Form) -> dict[str, Any]:
+        """Classify a sound with the quick model: `curl -F audio=@recording.wav .../v1/classify`."""
+        return (await self.engine.classify(form.sound, self.engine.quick, form.age_years)).prediction
 
-    @bentoml.api(route="/classify_with", input_spec=ChosenAudioForm)
-    @answering_errors
-    async def classify_with(self, audio: Upload, task: str, features: str) -> dict[str, Any]:
+    @bentoml.api(route="/v1/classify_with", input_spec=ChosenForm)
+    @answering
+    async def classify_with(self, form: Form) -> dict[str, Any]:
         """Classify a sound with the model for a task and features: `-F task=binary -F features=mfcc`."""
-        form = await audio.form()
         name = self.engine.name_of(form.text("task"), form.text("features"))
-        return (await self.engine.classify(form.sound, name)).prediction
+        return (await self.engine.classify(form.sound, name, form.age_years)).prediction
+
+    @bentoml.api(route="/v1/classify_many", input_spec=ManyForm)
+    @answering
+    async def classify_many(self, form: Form) -> dict[str, Any]:
+        """Classify several sounds, each with an answer or an error of its own: `-F audio=@1.wav -F audio=@2.wav`."""
+        answers = await self.engine.classify_many(form.sounds, self._chosen(form))
+        for answer in answers:
+            if isinstance(answer, JaxrespError):
+                metrics.count_rejection(answer)
+        return {
+            "answers": [
+                body_of(each) if isinstance(each, JaxrespError) else {"prediction": each.prediction} for each in answers
+            ]
+        }
+
+    @bentoml.api(route="/v1/compare", input_spec=PatientForm)
+    @answering
+    async def compare(self, form: Form) -> dict[str, Any]:
+        """What each of the six models says about a sound."""
+        answers = await self.engine.compare(form.sound, form.age_years)
+        return {"predictions": {name: answer.prediction for name, answer in answers.items()}}
+
+    @bentoml.api(route="/v1/explain", input_spec=ExplainForm)
+    @answering
+    async def explain(self, form: Form) -> dict[str, Any]:
+        """An answer, and which moments and bands spoke for it, or for another class: `-F class=abnormal`."""
+        explained = await self.engine.explain(form.sound, self._chosen(form), form.fields.get("class"))
+        explanation = await asyncio.to_thread(explained.explanation.to_json)
+        return {"prediction": explained.prediction, "explanation": explanation}
+
+    def _chosen(self, form: Form) -> str:
+        """The model a form names; the quick one when it names none."""
+        if not {"task", "features"} & form.fields.keys():
+            return self.engine.quick
+        return self.engine.name_of(form.text("task"), form.text("features"))
 
 
 Jaxresp.add_asgi_middleware(TruePaths)  # type: ignore[attr-defined]  # the decorator has made it a Service
-Jaxresp.add_asgi_middleware(BodyLimit)  # type: ignore[attr-defined]
+Jaxresp.add_asgi_middleware(BodyLimit, load=_LOAD)  # type: ignore[attr-defined]

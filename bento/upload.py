@@ -1,24 +1,39 @@
-"""The form a sound arrives in. The sound's file name is never looked at."""
+"""The form a sound arrives in. The sound's file name is never looked at, and nothing is written to disk."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import math
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import bentoml
 from bentoml.validators import ContentType
-from pydantic import Field
+from pydantic import Field, create_model
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from bento.errors import ClientGone, MalformedForm, MissingAudio, MissingField, NotAForm
+from bento.errors import (
+    ClientGone,
+    InvalidField,
+    MalformedForm,
+    MissingAudio,
+    MissingField,
+    NotAForm,
+    PartTooLarge,
+    TooManyParts,
+)
 from bento.limits import LIMITS
 
+T = TypeVar("T")
+
 _REMEDY = "send it as a multipart form: curl -F audio=@recording.wav"
+_OLDEST_YEARS = 130.0
 
 
 @dataclass(frozen=True)
@@ -26,12 +41,25 @@ class Form:
     """A parsed form.
 
     Attributes:
-        sound: the bytes of the field `audio`.
+        sounds: the bytes of every field `audio`, at least one.
         fields: every text field.
     """
 
-    sound: bytes
+    sounds: tuple[bytes, ...]
     fields: dict[str, str]
+
+    @property
+    def sound(self) -> bytes:
+        """The one sound.
+
+        Raises:
+            TooManyParts: there are several.
+        """
+        if len(self.sounds) > 1:
+            raise TooManyParts(
+                f"{len(self.sounds)} sounds where one is asked about; send them to /v1/classify_many, or one by one"
+            )
+        return self.sounds[0]
 
     def text(self, name: str) -> str:
         """A text field.
@@ -42,6 +70,26 @@ class Form:
         if name not in self.fields:
             raise MissingField(f"the form has no field {name!r}; add it: curl -F {name}=...")
         return self.fields[name]
+
+    @property
+    def age_years(self) -> float | None:
+        """The patient's age, if it is told.
+
+        Raises:
+            InvalidField: not a number of years that anybody reaches.
+        """
+        text = self.fields.get("age_years", "").strip()
+        if not text:
+            return None
+        try:
+            age_years = float(text)
+        except ValueError:
+            age_years = math.nan
+        if not 0 <= age_years <= _OLDEST_YEARS:
+            raise InvalidField(
+                f"age_years must be a number from 0 to {_OLDEST_YEARS:g}; leave it out when it is not known"
+            )
+        return age_years
 
 
 @dataclass(frozen=True)
@@ -54,16 +102,16 @@ class Upload:
         """Read and parse the body.
 
         Raises:
-            NotAForm, MalformedForm, MissingAudio, BodyTooLarge: what is wrong with it, and the remedy.
+            NotAForm, MalformedForm, MissingAudio, TooManyParts, PartTooLarge, BodyTooLarge, ClientGone: what is wrong
+                with it, and the remedy.
         """
         kind = self.request.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind != "multipart/form-data":
             raise NotAForm(f"the sound came as {kind[:60] or 'no content type'!r}; {_REMEDY}")
         try:
-            parsed = await self.request.form(
-                max_files=LIMITS.max_fields, max_fields=LIMITS.max_fields, max_part_size=64 * 1024
-            )
-        except (MultiPartException, HTTPException, KeyError, UnicodeDecodeError) as error:
+            async with contextlib.aclosing(self.request.stream()) as stream:
+                parsed = await _Parser(self.request.headers, stream).parse()
+        except (MultiPartException, KeyError, ValueError) as error:  # ValueError: a charset that decodes nothing
             raise MalformedForm(f"the multipart form is damaged; {_REMEDY}") from error
         except ClientDisconnect as error:
             raise ClientGone("the sender hung up") from error
@@ -72,42 +120,135 @@ class Upload:
         finally:
             await parsed.close()
 
+    async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do the work for as long as somebody waits for it. Only after `form`.
+
+        Raises:
+            ClientGone: the sender hung up; the work was cancelled.
+        """
+        working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(self._left())
+        try:
+            await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise ClientGone("the sender hung up")
+            return working.result()
+        finally:
+            for task in (working, leaving):
+                task.cancel()
+            await asyncio.wait((working, leaving))
+
+    async def _left(self) -> None:
+        while (await self.request.receive())["type"] != "http.disconnect":
+            pass
+
+
+class _Parser(MultiPartParser):
+    """Starlette's parser, with everything in memory (BodyLimit bounds it) and each part bounded as it comes in."""
+
+    spool_max_size = LIMITS.max_body_bytes + 1  # more than a body may have, so nothing ever goes to disk
+
+    def __init__(self, headers: Any, stream: Any) -> None:
+        super().__init__(headers, stream, max_files=math.inf, max_fields=math.inf, max_part_size=LIMITS.max_body_bytes)
+        self._n_header_bytes = 0
+
+    def on_part_begin(self) -> None:
+        super().on_part_begin()
+        self._n_header_bytes = 0
+
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._count_header(end - start)
+        super().on_header_field(data, start, end)
+
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._count_header(end - start)
+        super().on_header_value(data, start, end)
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        if self._current_files > LIMITS.max_files:
+            raise TooManyParts(f"more than {LIMITS.max_files} files in one request; send the rest in another")
+        if self._current_fields > LIMITS.max_fields:
+            raise TooManyParts(f"more than {LIMITS.max_fields} text fields; send those that are documented")
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        part = self._current_part
+        if part.file is None and len(part.data) + end - start > LIMITS.max_text_bytes:
+            raise PartTooLarge(
+                f"more than {LIMITS.max_text_bytes // 1024} KB in one text field; "
+                "send a sound as a file: curl -F audio=@recording.wav"
+            )
+        super().on_part_data(data, start, end)
+
+    def _count_header(self, n_bytes: int) -> None:
+        self._n_header_bytes += n_bytes
+        if self._n_header_bytes > LIMITS.max_text_bytes:
+            raise PartTooLarge(
+                f"more than {LIMITS.max_text_bytes // 1024} KB of header in one part; shorten the file's name"
+            )
+
 
 async def _read(parsed: FormData) -> Form:
-    sound = parsed.get("audio")
-    if not isinstance(sound, UploadFile):
-        why = "its field 'audio' holds text, not a file" if isinstance(sound, str) else "it has no field 'audio'"
+    sent = parsed.getlist("audio")
+    sounds = [sound for sound in sent if isinstance(sound, UploadFile)]
+    if not sounds or len(sounds) < len(sent):
+        why = "a field 'audio' holds text, not a file" if sent else "it has no field 'audio'"
         raise MissingAudio(f"the form holds no sound: {why}; {_REMEDY}")
     fields = {name: _unquoted(value) for name, value in parsed.items() if isinstance(value, str)}
-    return Form(await sound.read(), fields)
+    return Form(tuple([await sound.read() for sound in sounds]), fields)
 
 
 def _unquoted(value: str) -> str:
     """BentoML's own client sends text as JSON strings."""
     try:
         decoded = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
     return decoded if isinstance(decoded, str) else value
 
 
-class AudioForm(bentoml.IODescriptor):
+# What the endpoints take, described to BentoML so that its clients know it, but parsed by us: BentoML's own parser
+# fetches a URL that stands in a file field, answers 500 to any other text in it, and writes the sound to disk under its
+# sender's file name. Parsing waits for the endpoint, whose errors are answered as ours.
+class SoundForm(bentoml.IODescriptor):
     """A form with a sound."""
-
-    # Described to BentoML, so that its clients and its API page know it, but parsed by us: BentoML's own parser fetches
-    # a URL that stands in a file field, answers 500 to any other text in it, and writes the sound to disk under its
-    # sender's file name. Parsing waits for the endpoint, whose errors are answered as ours.
 
     audio: Annotated[Path, ContentType("audio/*")] = Field(description="wav, flac, ogg, mp3; 0.5 s to 10 minutes")
 
     @classmethod
-    async def from_http_request(cls, request: Request, serde: Any) -> AudioForm:
+    async def from_http_request(cls, request: Request, serde: Any) -> SoundForm:
         """An instance whose `audio` is the unread Upload."""
         return cls.model_construct(**(dict.fromkeys(cls.model_fields, "") | {"audio": Upload(request)}))
 
 
-class ChosenAudioForm(AudioForm):
-    """A form with a sound and the choice of a model."""
+class PatientForm(SoundForm):
+    """A form with a sound, and perhaps the patient's age."""
+
+    age_years: float | None = Field(None, description="the patient's age, if known")
+
+
+class ChosenForm(PatientForm):
+    """A form with a sound and the choice of a model, and perhaps the patient's age."""
 
     task: str = Field(description="binary or multiclass")
     features: str = Field(description="mfcc, logmel or augmented")
+
+
+class PerhapsChosenForm(SoundForm):
+    """A form with a sound, and perhaps the choice of a model."""
+
+    task: str | None = Field(None, description="binary or multiclass")
+    features: str | None = Field(None, description="mfcc, logmel or augmented")
+
+
+class ManyForm(PerhapsChosenForm):
+    """A form with several sounds, and perhaps the choice of a model."""
+
+    audio: list[Annotated[Path, ContentType("audio/*")]] = Field(  # type: ignore[assignment]
+        description=f"up to {LIMITS.max_files} sounds"
+    )
+
+
+#: A form with a sound, and perhaps the choice of a model and of a class. Made so because of that field's name.
+ExplainForm = create_model(  # type: ignore[call-overload]
+    "ExplainForm", __base__=PerhapsChosenForm, **{"class": (str | None, Field(None, description="of that model"))}
+)

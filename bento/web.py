@@ -1,4 +1,4 @@
-"""What is mounted beside BentoML's endpoints: GET /models, the API's own page at /docs, the Gradio page at /ui."""
+"""What is mounted beside BentoML's endpoints: the models, the API's own page at /docs, the Gradio page at /ui."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Mount, Route
 
 from bento.engine import Engine
+from bento.errors import UnknownModel, response_to
+from bento.metrics import count_rejection
 
 # BentoML's own index page loads a tag manager from the net; this one loads nothing from anywhere.
 _DOCS = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>jaxresp: API</title>
@@ -39,10 +41,17 @@ class Holder:
 
 
 def pages(holder: Holder) -> Starlette:
-    """GET /models, /docs, and / → /ui/."""
+    """GET /v1/models, /v1/models/{name}, /docs, and / → /ui/."""
 
     async def models(_: Request) -> Response:
         return JSONResponse({"quick": holder.ready().quick, "models": holder.ready().describe()})
+
+    async def model(request: Request) -> Response:
+        try:
+            return JSONResponse(holder.ready().describe_one(request.path_params["name"]))
+        except UnknownModel as error:
+            count_rejection(error)
+            return response_to(error)
 
     async def docs(_: Request) -> Response:
         return HTMLResponse(_DOCS)
@@ -56,7 +65,14 @@ def pages(holder: Holder) -> Starlette:
     async def manifest(_: Request) -> Response:
         return JSONResponse({"name": "jaxresp", "start_url": "ui/", "display": "browser"})
 
-    served = {"/models": models, "/docs": docs, "/": home, "/favicon.ico": icon, "/manifest.json": manifest}
+    served = {
+        "/v1/models": models,
+        "/v1/models/{name}": model,
+        "/docs": docs,
+        "/": home,
+        "/favicon.ico": icon,
+        "/manifest.json": manifest,
+    }
     return Starlette(routes=[Route(path, endpoint) for path, endpoint in served.items()])
 
 

@@ -25,6 +25,7 @@ import jaxresp
 from jaxresp import audio, models
 from jaxresp.calibration import Calibration
 from jaxresp.errors import JaxrespError
+from jaxresp.explain import Explanation, UnknownClass, attribute_with, window_features
 from jaxresp.features import features_of
 from jaxresp.files import sha256, whole_directory
 from jaxresp.frontend import FrontEnd, frontend_from_dict, frontend_named
@@ -136,6 +137,13 @@ class Classifier:
             )
 
         self._forward = jax.jit(forward)
+        attribute = attribute_with(spec.frontend, graph)
+
+        def counted(*arguments: Any) -> Float32[Array, "frames bands"]:
+            self._traces += 1
+            return attribute(*arguments)
+
+        self._attribute = jax.jit(counted)
 
     @classmethod
     def from_fit(cls, spec: Spec, fit: Fit, **details: Any) -> Classifier:
@@ -152,16 +160,24 @@ class Classifier:
     # Answering
 
     def predict(
-        self, source: str | Path | bytes | audio.BinaryFile | audio.Recording, *, name: str | None = None
+        self,
+        source: str | Path | bytes | audio.BinaryFile | audio.Recording,
+        name: str | None = None,
+        age_years: float | None = None,
     ) -> Prediction:
         """Any sound file, its bytes, or a Recording → the answer.
+
+        Args:
+            source: the sound.
+            name: what messages call it.
+            age_years: the patient's, if known; it changes no probability, but warns outside of training's ages.
 
         Raises:
             AudioError: the sound cannot be used; says why.
         """
         recording = source if isinstance(source, audio.Recording) else self.decode(source, name=name)
         samples, scale, start_s = self.cut(recording)
-        return self.answer(recording, self.logits(samples, scale), start_s)
+        return self.answer(recording, self.logits(samples, scale), start_s, age_years)
 
     def decode(self, source: str | Path | bytes | audio.BinaryFile, name: str | None = None) -> audio.Recording:
         """Read a sound onto the grid this Classifier was trained on."""
@@ -196,6 +212,7 @@ class Classifier:
         recording: audio.Recording,
         logits: Float32[np.ndarray, "windows outputs"],
         start_s: Float32[np.ndarray, " windows"],
+        age_years: float | None = None,
     ) -> Prediction:
         """Window logits → the answer for the recording: pooled, calibrated, perhaps withheld."""
         pooled = pool(logits, np.zeros(len(logits), np.int64), 1)
@@ -224,6 +241,40 @@ class Classifier:
             },
         )
 
+    def explain(self, recording: audio.Recording, of_class: str | None = None) -> Explanation:
+        """Which moments of a recording spoke for a class.
+
+        Args:
+            recording: as `decode` returns it.
+            of_class: one of `classes`; by default the most probable one.
+
+        Raises:
+            UnknownClass: a class that this Classifier does not know.
+        """
+        samples, scale, start_s = self.cut(recording)
+        if of_class is None:
+            pooled = pool(self.logits(samples, scale), np.zeros(len(samples), np.int64), 1)
+            of_class = self.classes[int(self.calibration.probabilities(pooled)[0].argmax())]
+        if of_class not in self.classes:
+            raise UnknownClass(
+                f"{self.name} knows no class {of_class[:40]!r}; choose from {', '.join(map(repr, self.classes))}"
+            )
+        number = np.int32(self.classes.index(of_class))
+        cells = [
+            np.asarray(self._attribute(self._weights, self._standardisation, features, number))
+            for features in (
+                window_features(self.frontend, samples[i : i + 1], scale[i : i + 1]) for i in range(len(samples))
+            )
+        ]
+        return Explanation(
+            of_class,
+            start_s,
+            self.window.length_s,
+            recording.facts.duration_s,
+            np.stack(cells),
+            self.frontend.band_centres_hz,
+        )
+
     def _by_class(self, probability: Float32[np.ndarray, " classes"]) -> dict[str, float]:
         return {name: float(p) for name, p in zip(self.classes, probability, strict=True)}
 
@@ -238,10 +289,12 @@ class Classifier:
         return tuple(found)
 
     def warm_up(self) -> None:
-        """Compile every shape that `logits` can meet, so that nobody waits for it later."""
+        """Compile every shape that `logits` and `explain` can meet, so that nobody waits for it later."""
         length = self.window.length_samples(self.frontend.rate_hz)
         for bucket in BUCKETS:
             self.logits(np.zeros((bucket, length), np.int16), np.ones(bucket, np.float32))
+        silence = window_features(self.frontend, np.zeros((1, length), np.int16), np.ones(1, np.float32))
+        self._attribute(self._weights, self._standardisation, silence, np.int32(0)).block_until_ready()
 
     def trace_count(self) -> int:
         """How often the network was traced so far; it does not rise after `warm_up`."""

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, TypeVar, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32, Key
+from jaxtyping import Array, Float32, Float64, Key
 
 from jaxresp.dsp import augment, filters, pieces, spectral
 from jaxresp.dsp.augment import AugmentConfig
@@ -117,6 +117,21 @@ class FrontEnd(ABC):
     def features(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch frames coefficients"]:
         """What `level` returns → features."""
 
+    # For explanations: features as a linear map of what a picture can show, cells of time and band.
+
+    @property
+    def band_centres_hz(self) -> Float64[np.ndarray, " bands"] | None:
+        """Where the bands of `from_bands` lie, in Hz; None where they have no frequency."""
+        return None
+
+    def from_bands(self, bands: Float32[Array, "*batch frames bands"]) -> Float32[Array, "*batch frames coefficients"]:
+        """Cells of time and band → features, linearly; here they are the features themselves."""
+        return bands
+
+    def to_bands(self, change: Float32[Array, "*batch frames coefficients"]) -> Float32[Array, "*batch frames bands"]:
+        """A change of features → the smallest change of bands that makes it."""
+        return change
+
     def augment(self, key: Key[Array, ""], waveform: Float32[Array, "batch time"]) -> Float32[Array, "batch time"]:
         """What training does to waveforms before the features are taken; here nothing.
 
@@ -191,6 +206,14 @@ class MelFrontEnd(FrontEnd):
     def n_frames(self, n_samples: int) -> int:
         return spectral.n_frames(n_samples, self.hop_samples)
 
+    @property
+    def band_centres_hz(self) -> Float64[np.ndarray, " bands"]:
+        ends = spectral.hz_to_mel(np.asarray([self.f_min_hz, self.f_max_hz]), "slaney")
+        return np.asarray(spectral.mel_to_hz(np.linspace(*ends, self.n_mels + 2)[1:-1], "slaney"), np.float64)
+
+    def features(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch frames coefficients"]:
+        return self.from_bands(self.log_mel(waveform))
+
     def log_mel(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch frames bands"]:
         """What `level` returns → decibels in mel bands."""
         # Bands of a window that sums to one, so that decibels do not depend on n_fft.
@@ -244,9 +267,6 @@ class LogMel(MelFrontEnd):
     def n_coefficients(self) -> int:
         return self.n_mels
 
-    def features(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch frames coefficients"]:
-        return self.log_mel(waveform)
-
 
 @register
 @dataclass(frozen=True)
@@ -287,10 +307,15 @@ class Mfcc(MelFrontEnd):
     def n_coefficients(self) -> int:
         return self.n_mfcc * (1 + self.deltas)
 
-    def features(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch frames coefficients"]:
-        mfcc = spectral.cepstrum(self.log_mel(waveform), self.n_mfcc, lifter=self.lifter)
+    def from_bands(self, bands: Float32[Array, "*batch frames bands"]) -> Float32[Array, "*batch frames coefficients"]:
+        mfcc = spectral.cepstrum(bands, self.n_mfcc, lifter=self.lifter)
         derivatives = [spectral.delta(mfcc, order=k + 1, width=self.delta_width) for k in range(self.deltas)]
         return jnp.concatenate([mfcc, *derivatives], axis=-1)
+
+    def to_bands(self, change: Float32[Array, "*batch frames coefficients"]) -> Float32[Array, "*batch frames bands"]:
+        # The derivatives follow from the coefficients themselves.
+        matrix = spectral.cepstral_matrix(self.n_mels, self.n_mfcc, lifter=self.lifter)
+        return jnp.matmul(change[..., : self.n_mfcc], np.linalg.pinv(matrix), precision=jax.lax.Precision.HIGHEST)
 
 
 @register

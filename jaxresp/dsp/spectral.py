@@ -325,7 +325,17 @@ def cepstrum(
     Raises:
         SpectralError: more coefficients than bands or none, or a negative lifter.
     """
-    n_bands = log_bands.shape[-1]
+    return _product(log_bands, cepstral_matrix(log_bands.shape[-1], n_coefficients, lifter=lifter))
+
+
+def cepstral_matrix(
+    n_bands: int, n_coefficients: int, *, lifter: float = 0.0
+) -> Float32[np.ndarray, "bands coefficients"]:
+    """What `cepstrum` multiplies log bands by.
+
+    Raises:
+        SpectralError: as `cepstrum`.
+    """
     if not 1 <= n_coefficients <= n_bands or lifter < 0:
         raise SpectralError(
             f"{n_coefficients} coefficients of {n_bands} bands with lifter {lifter}; there are 1 to {n_bands} "
@@ -335,7 +345,7 @@ def cepstrum(
     if lifter > 0:
         weights = 1 + lifter / 2 * np.sin(np.pi * np.arange(1, n_coefficients + 1) / lifter)
         matrix = matrix * weights.astype(np.float32)
-    return _product(log_bands, matrix)
+    return matrix
 
 
 def delta(

@@ -68,7 +68,7 @@ class Served:
     def with_model(self, name: str, sound: bytes) -> httpx.Response:
         """Classify with the named model."""
         task, features = name.split("-")
-        return self.post("/classify_with", sound, task=task, features=features)
+        return self.post("/v1/classify_with", sound, task=task, features=features)
 
     def metrics(self) -> dict[str, float]:
         """Every sample of /metrics, by its name with its labels."""

@@ -47,13 +47,13 @@ def test_requests_at_the_same_time_get_their_own_answers(served: Served) -> None
 
 
 def test_quick_endpoint_uses_the_quick_model(served: Served) -> None:
-    quick = httpx.get(f"{served.url}/models").json()["quick"]
-    response = served.post("/classify", SHORT["4 kHz, 16 bit"])
+    quick = httpx.get(f"{served.url}/v1/models").json()["quick"]
+    response = served.post("/v1/classify", SHORT["4 kHz, 16 bit"])
     assert_same_answer(response.json(), served.offline[quick].predict(SHORT["4 kHz, 16 bit"]).to_json())
 
 
 def test_models_are_listed(served: Served) -> None:
-    listed = httpx.get(f"{served.url}/models").json()["models"]
+    listed = httpx.get(f"{served.url}/v1/models").json()["models"]
     assert [entry["name"] for entry in listed] == list(NAMES)
     for entry in listed:
         offline = served.offline[entry["name"]]
@@ -100,7 +100,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("path", ["/classify", "/classify_with"])
+@pytest.mark.parametrize("path", ["/v1/classify", "/v1/classify_with"])
 @pytest.mark.parametrize("what", BAD)
 def test_bad_sounds_are_refused(served: Served, what: str, path: str) -> None:
     sound, kind = BAD[what]
@@ -113,7 +113,7 @@ def test_bad_sounds_are_refused(served: Served, what: str, path: str) -> None:
 
 
 def test_unknown_model_names_those_there_are(served: Served) -> None:
-    response = served.post("/classify_with", GOOD, task="binary", features="mfc")
+    response = served.post("/v1/classify_with", GOOD, task="binary", features="mfc")
     assert response.status_code == 404
     assert response.json()["error"]["type"] == "UnknownModel"
     for name in NAMES:
@@ -138,7 +138,9 @@ def _text(field: str, value: str) -> bytes:
     ids=["json", "bare sound", "nothing", "no boundary", "no form", "no field", "an address for a file"],
 )
 def test_bad_forms_are_refused(served: Served, content: bytes, content_type: str, status: int, kind: str) -> None:
-    response = httpx.post(f"{served.url}/classify", content=content, headers={"content-type": content_type}, timeout=60)
+    response = httpx.post(
+        f"{served.url}/v1/classify", content=content, headers={"content-type": content_type}, timeout=60
+    )
     assert (response.status_code, response.json()["error"]["type"]) == (status, kind)
 
 
@@ -146,12 +148,12 @@ def test_bad_forms_are_refused(served: Served, content: bytes, content_type: str
 def test_missing_field_is_named(served: Served, missing: str) -> None:
     fields = {"task": "binary", "features": "mfcc"}
     del fields[missing]
-    response = served.post("/classify_with", GOOD, **fields)
+    response = served.post("/v1/classify_with", GOOD, **fields)
     assert (response.status_code, response.json()["error"]["type"]) == (422, "MissingField")
     assert missing in response.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("path", ["/classify", "/ui/gradio_api/upload"])
+@pytest.mark.parametrize("path", ["/v1/classify", "/ui/gradio_api/upload"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["stated length", "chunked"])
 def test_bodies_without_end_are_refused(served: Served, path: str, chunked: bool) -> None:
     head = b'--x\r\nContent-Disposition: form-data; name="audio"; filename="a.wav"\r\n\r\n'

@@ -25,7 +25,7 @@ def test_a_thousand_requests(served: Served) -> None:
         name, i = NAMES[k % len(NAMES)], k % len(sounds)
         task, features = name.split("-")
         response = client.post(
-            f"{served.url}/classify_with",
+            f"{served.url}/v1/classify_with",
             files={"audio": (f"{PATIENT}.wav", sounds[i])},
             data={"task": task, "features": features},
         )

@@ -15,7 +15,7 @@ def test_ours_and_bentomls_are_there(served: Served) -> None:
     sound = encode(breath(6, 4_000), 4_000)
     before = served.metrics()
     assert served.with_model("binary-mfcc", sound).status_code == 200
-    assert served.post("/classify", b"no sound").status_code == 422
+    assert served.post("/v1/classify", b"no sound").status_code == 422
     after = served.metrics()
 
     def rise(key: str) -> float:
@@ -30,7 +30,7 @@ def test_ours_and_bentomls_are_there(served: Served) -> None:
     assert len(series(after, "jaxresp_model_info")) == 6
     assert after["jaxresp_ready"] == 1
     requests = series(after, "bentoml_service_request_total")
-    assert sum(rise(key) for key in requests if 'endpoint="/classify"' in key and '="422"' in key) == 1
+    assert sum(rise(key) for key in requests if 'endpoint="/v1/classify"' in key and '="422"' in key) == 1
 
 
 def test_nothing_is_compiled_after_ready(served: Served) -> None:
@@ -60,8 +60,8 @@ def test_labels_have_an_end(served: Served) -> None:
 def test_nothing_of_a_recording_is_kept(served: Served) -> None:
     """Not its name: in the metrics, in the log, on the disk."""
     sound = encode(breath(4, 4_000), 4_000)
-    assert served.post("/classify", sound).status_code == 200
-    assert served.post("/classify", b"broken").status_code == 422
+    assert served.post("/v1/classify", sound).status_code == 200
+    assert served.post("/v1/classify", b"broken").status_code == 422
     httpx.get(f"{served.url}/{PATIENT}")
     assert (
         httpx.post(f"{served.url}/ui/gradio_api/upload", files={"files": (f"{PATIENT}.wav", sound)}).status_code == 200

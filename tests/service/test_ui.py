@@ -34,7 +34,7 @@ def test_page_needs_nothing_from_elsewhere(served: Served) -> None:
 
 def test_quick_mode(served: Served, client: Client, sound: Path) -> None:
     card, picture, answer = client.predict(handle_file(sound), api_name="/quick")
-    quick = served.offline[httpx.get(f"{served.url}/models").json()["quick"]]
+    quick = served.offline[httpx.get(f"{served.url}/v1/models").json()["quick"]]
     assert_same_answer(answer, quick.predict(sound).to_json())
     assert answer["label"] in card
     assert "data:image/png" in picture["value"]

@@ -107,7 +107,7 @@ def test_the_readme_commands_work_in_a_clean_clone(clone, environment, tmp_path)
             done = subprocess.run(command, shell=True, cwd=clone, env=with_tests, capture_output=True, text=True,
                                   executable="/bin/bash", timeout=TOO_LONG_S, check=False)  # fmt: skip
             assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-            if "/classify" in command:
+            if "/v1/classify" in command:
                 assert '"probabilities"' in done.stdout
             if command == "make test":
                 assert re.search(r"\d+ passed", done.stdout)
