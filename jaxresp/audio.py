@@ -33,7 +33,7 @@ RATE_HZ = 16_000
 _RESAMPLER = (
     "HQ"  # soxr's 20 bits: ripple below 0.01 dB up to 91 % of the lower Nyquist, images and aliases below -120 dB
 )
-_BLOCK_FRAMES = 1 << 16  # frames decoded at a time: memory does not grow with what a header claims
+_BLOCK_FRAMES = 1 << 17  # frames decoded at a time: memory does not grow with what a header claims
 _INT16_STEP = np.float32(2**-15)  # what libsndfile multiplies by, too: a power of two, so nothing is rounded
 _ABSURD_PEAK = 1e6  # 120 dB above full scale: no float file means that
 _UNKNOWN_BYTES = 0x7FFF_0000  # streaming writers put a size from here up to 2^32 - 1 for "not known yet"
@@ -281,15 +281,15 @@ def _record(
     pieces = []
     for block in blocks:
         # Of one channel, the mean is the channel, and many times faster to take.
-        mono = block[:, 0].astype(np.float64) if channels == 1 else block.mean(axis=1, dtype=np.float64)
+        mono = block[:, 0] if channels == 1 else block.mean(axis=1, dtype=np.float64)
+        mono = mono.astype(np.float32, copy=False)
         if not max(-block.min(), block.max()) <= _ABSURD_PEAK:  # also true of NaN
             raise NonFiniteAudio(
                 f"{name}: samples that are NaN, infinite or absurdly large after "
                 f"{meter.n_frames / native_rate_hz:.1f} s; export it again as 16- or 24-bit PCM"
             )
         meter.hear(block, mono)
-        mono32 = mono.astype(np.float32)
-        pieces.append(mono32 if native_rate_hz == rate_hz else stream.resample_chunk(mono32))
+        pieces.append(mono if native_rate_hz == rate_hz else stream.resample_chunk(mono))
     if native_rate_hz != rate_hz:
         pieces.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
     _check_header(meter.n_frames, native_rate_hz, channels, limits, name)  # now by what was truly there
