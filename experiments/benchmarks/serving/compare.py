@@ -1,6 +1,6 @@
-"""The service against two others with the same network, clips and machine: requests per second, latency, CPU per request.
+"""The service against two others, with the same network, clips and machine: requests per second, latency, CPU time.
 
-    python -m experiments.benchmarks.serving.compare [--seconds 10] [--rounds 3] [--write experiments/results/serving.md]
+    python -m experiments.benchmarks.serving.compare [--seconds 10] [--rounds 3] [--write FILE]
 
 Needs the `bench` extra (onnx, onnxruntime, httptools). Expected: about ten minutes on two cores, most of it the load.
 Goals: ≥ 5 × "original" (librosa features in a FastAPI handler) at a lower p99, and ≥ 1.0 × "competent" (FastAPI +

@@ -1,7 +1,7 @@
-"""A load generator that costs little: threads with blocking sockets, requests built beforehand, connections kept open.
+"""A load generator that costs little: threads with blocking sockets, requests built beforehand, kept connections.
 
-Closed loop: so many clients, each asks again when it has its answer. Open loop: requests are due at fixed times whatever
-the server does, and a latency counts from the time a request was due, so a stall is felt by all who came during it (no
+Closed loop: so many clients, each asks again when it has its answer. Open loop: requests are due at fixed times,
+whatever the server does, and a latency counts from when a request was due, so all who came during a stall feel it (no
 coordinated omission).
 """
 

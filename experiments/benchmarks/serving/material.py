@@ -1,4 +1,4 @@
-"""What both sides serve and are asked: six Classifiers of a middling width, and clips of 20 s as stethoscopes store them.
+"""What both sides serve and are asked: six Classifiers of a middling width, and clips of 20 s, 16-bit wav.
 
 Nothing is trained: speed does not depend on what the numbers are. The last layer is spread, so that clips get different
 answers and equal labels say something.
@@ -94,6 +94,3 @@ def write_run(folder: Path) -> Path:
 def load(folder: Path, name: str = QUICK) -> Classifier:
     """One of them."""
     return Classifier.load(folder / "classifiers" / name)
-
-
-

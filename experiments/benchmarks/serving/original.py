@@ -1,9 +1,9 @@
-"""The original project's way, made right: a FastAPI handler with librosa features and a framework's predict per request.
+"""The original project's way, made right: a FastAPI handler, librosa features, a framework's predict per request.
 
     RIVAL_FOLDER=… uvicorn --factory experiments.benchmarks.serving.original:create_app
 
-Load with librosa, band-pass with SciPy, one window after another: librosa's mel spectrogram, decibels and MFCC, then the
-network on that window. The network is the Classifier's own under `jax.jit`, which spares this rival Keras's
+Load with librosa, band-pass with SciPy, one window after another: librosa's mel spectrogram, decibels and MFCC, then
+the network on that window. It is the Classifier's own under `jax.jit`, which spares this rival Keras's
 `predict`, which the original called. Unlike the original it hears the whole recording, so that its labels are ours.
 """
 

@@ -22,7 +22,7 @@ from experiments.benchmarks.serving import material
 
 _ROOT = Path(__file__).resolve().parents[3]
 _PATIENCE_S = 600.0
-_OURS = "/classify"
+_OURS = "/v1/classify"
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,9 @@ def ours(run: Path, folder: Path, **changes: str) -> Iterator[Server]:
     environment = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True", "JAXRESP_QUICK_MODEL": material.QUICK}
     environment["JAX_COMPILATION_CACHE_DIR"] = str(folder / "xla")
     if not home.exists():
-        store = "import sys; from pathlib import Path; from bento.store import store_classifiers as s; s(Path(sys.argv[1]))"
+        store = (
+            "import sys; from pathlib import Path; from bento.store import store_classifiers as s; s(Path(sys.argv[1]))"
+        )
         paths = {"PYTHONPATH": str(_ROOT), "JAX_PLATFORMS": "cpu"}
         subprocess.run([sys.executable, "-c", store, str(run)], env=os.environ | environment | paths, check=True)
     port = free_port()
@@ -140,9 +142,7 @@ def original(run: Path, folder: Path, *, workers: int = 1) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def competent(
-    run: Path, folder: Path, *, workers: int = 1, intra_op: int = 1, threads: int = 2
-) -> Iterator[Server]:
+def competent(run: Path, folder: Path, *, workers: int = 1, intra_op: int = 1, threads: int = 2) -> Iterator[Server]:
     """FastAPI + ONNX Runtime. BLAS with one thread: with two, its small products wait for each other, at four times
     the time of the features.
     """
