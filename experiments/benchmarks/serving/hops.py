@@ -98,10 +98,10 @@ def main() -> None:
         run = material.write_run(folder / "run")
         classifier = material.load(run)
         with servers.ours(run, folder) as server:
-            small = served_ms(server, [Clip(bytes(1000), None, {})], arguments.seconds, 422)
+            small = served_ms(server, [Clip(bytes(1000), status=422)], arguments.seconds, 422)
             for rate_hz in material.RATES_HZ:
                 clips = material.clips(classifier, rate_hz)
-                large = served_ms(server, [Clip(bytes(len(clips[0].sound)), None, {})], arguments.seconds, 422)
+                large = served_ms(server, [Clip(bytes(len(clips[0].sound)), status=422)], arguments.seconds, 422)
                 whole = served_ms(server, clips, arguments.seconds, 200)
                 hops = {"ASGI, BentoML": small, "body, form": large - small}
                 hops |= inside(classifier, clips[0].sound, arguments.repeats)

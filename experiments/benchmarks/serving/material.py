@@ -7,7 +7,7 @@ answers and equal labels say something.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,11 +34,13 @@ class Clip:
         sound: a whole file.
         label: the offline answer.
         probabilities: calibrated, by class.
+        status: of the answer; 422 for what cannot be decoded.
     """
 
     sound: bytes
-    label: str | None
-    probabilities: dict[str, float]
+    label: str | None = None
+    probabilities: dict[str, float] = field(default_factory=dict)
+    status: int = 200
 
 
 def breath(duration_s: float, rate_hz: int, seed: int) -> np.ndarray:
@@ -69,6 +71,24 @@ def clips(classifier: Classifier, rate_hz: int, count: int = 6) -> list[Clip]:
     """Clips with their offline answers."""
     answers = [(sound, classifier.predict(sound)) for sound in sounds(rate_hz, count)]
     return [Clip(sound, answer.label, answer.probabilities) for sound, answer in answers]
+
+
+def bad_clips(seed: int = 0) -> list[Clip]:
+    """What must be refused: noise, cut files, silence, a header alone, half a breath, a text."""
+    rng = np.random.default_rng(seed)
+    whole = encode(breath(CLIP_S, RATES_HZ[0], seed), RATES_HZ[0])
+    flac = io.BytesIO()
+    soundfile.write(flac, breath(CLIP_S, RATES_HZ[1], seed), RATES_HZ[1], subtype="PCM_16", format="FLAC")
+    sounds = [
+        rng.bytes(100_000),
+        whole[: len(whole) // 2],
+        encode(np.zeros(RATES_HZ[0]), RATES_HZ[0]),
+        encode(np.zeros(0), RATES_HZ[1]),
+        encode(breath(0.1, RATES_HZ[1], seed), RATES_HZ[1]),
+        b"RIFF, but only by name",
+        flac.getvalue()[:10_000],
+    ]
+    return [Clip(sound, status=422) for sound in sounds]
 
 
 def write_run(folder: Path) -> Path:

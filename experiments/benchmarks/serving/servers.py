@@ -47,6 +47,10 @@ class Server:
         first = psutil.Process(self.process.pid)
         return [first, *first.children(recursive=True)]
 
+    def pids(self) -> set[int]:
+        """Its processes."""
+        return {process.pid for process in self._processes()}
+
     def cpu_s(self) -> float:
         """CPU seconds of all its processes so far."""
         times = (process.cpu_times() for process in self._processes())
