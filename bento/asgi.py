@@ -6,18 +6,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterable
-from http import HTTPStatus
 from typing import NoReturn, TypeVar
 
 import bentoml
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bento.errors import BodyTooLarge, Overloaded, RequestError, SlowUpload, error_body, response_to
+from bento.errors import BodyTooLarge, Overloaded, RequestError, SlowUpload, http_error, response_to
 from bento.limits import LIMITS, Limits
 from bento.load import Load
 from bento.logs import RequestLog
@@ -70,14 +67,6 @@ class TruePaths:
         await self.app({**scope, **scope.get(_TRUE_PATH, {})}, receive, send)
 
 
-async def _as_json(_: Request, error: Exception) -> Response:
-    """What Starlette says of unknown paths and methods, in the form of every other error."""
-    assert isinstance(error, HTTPException)
-    kind = HTTPStatus(error.status_code).phrase.title().replace(" ", "")
-    message = f"{error.detail}; /docs lists what there is"
-    return JSONResponse(error_body(kind, message), status_code=error.status_code, headers=error.headers)
-
-
 class LabelledService(bentoml.Service[T]):
     """A BentoML service behind `LabelledPaths`, described by our own OpenAPI document."""
 
@@ -90,7 +79,7 @@ class LabelledService(bentoml.Service[T]):
         """The application a worker serves."""
         routes = {api.route for api in self.apis.values()}
         app: Starlette = super().to_asgi(is_main=is_main)
-        app.add_exception_handler(HTTPException, _as_json)
+        app.add_exception_handler(HTTPException, http_error)
         return LabelledPaths(RequestLog(app), routes | KNOWN_PATHS)
 
 

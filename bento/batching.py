@@ -9,6 +9,7 @@ was busy with the last one, so a lone request is as fast as without batching.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ class _Job:
     samples: Int16[np.ndarray, "w time"]
     scale: Float32[np.ndarray, " w"]
     done: asyncio.Future[Float32[np.ndarray, "w outputs"]]
+    since_s: float
 
 
 class Batcher:
@@ -36,12 +38,22 @@ class Batcher:
         max_batch: windows in one call. Longer requests go alone.
         max_queued: windows that may wait.
         overloaded: makes the refusal of what does not fit.
+        queued: told by how many windows the queue has grown, or shrunk.
+        waited: told how many seconds the windows of one request were in it.
     """
 
     def __init__(
-        self, logits: Logits, *, max_batch: int, max_queued: int, overloaded: Callable[[str], Overloaded] = Overloaded
+        self,
+        logits: Logits,
+        *,
+        max_batch: int,
+        max_queued: int,
+        overloaded: Callable[[str], Overloaded] = Overloaded,
+        queued: Callable[[int], object] = lambda _: None,
+        waited: Callable[[float], object] = lambda _: None,
     ) -> None:
         self._logits, self._max_batch, self._max_queued, self._overloaded = logits, max_batch, max_queued, overloaded
+        self._tell_queued, self._tell_waited = queued, waited
         self._queue: deque[_Job] = deque()
         self._queued = 0
         self._runner: asyncio.Task[None] | None = None
@@ -56,9 +68,9 @@ class Batcher:
         """
         if self._queue and self._queued + len(samples) > self._max_queued:
             raise self._overloaded("too many recordings are waiting for this model")
-        job = _Job(samples, scale, asyncio.get_running_loop().create_future())
+        job = _Job(samples, scale, asyncio.get_running_loop().create_future(), time.perf_counter())
         self._queue.append(job)
-        self._queued += len(samples)
+        self._grow(len(samples))
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run())
         try:
@@ -66,8 +78,12 @@ class Batcher:
         except asyncio.CancelledError:  # its sender hung up, or its time is over
             if job in self._queue:
                 self._queue.remove(job)
-                self._queued -= len(samples)
+                self._grow(-len(samples))
             raise
+
+    def _grow(self, n_windows: int) -> None:
+        self._queued += n_windows
+        self._tell_queued(n_windows)
 
     def _next(self) -> list[_Job]:
         """The longest run of waiting requests that fits one call; at least one."""
@@ -75,7 +91,8 @@ class Batcher:
         total = 0
         while self._queue and (not jobs or total + len(self._queue[0].samples) <= self._max_batch):
             job = self._queue.popleft()
-            self._queued -= len(job.samples)
+            self._grow(-len(job.samples))
+            self._tell_waited(time.perf_counter() - job.since_s)
             jobs.append(job)
             total += len(job.samples)
         return jobs

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float32, Int16
 
 from bento import metrics
+from bento.about import About
 from bento.batching import Batcher, Logits
 from bento.errors import DeadlineExceeded, UnknownModel
 from bento.limits import LIMITS, Limits
@@ -59,13 +60,20 @@ class Engine:
         quick: the name of the one that answers quick questions.
         limits: bounds on what is taken on.
         load: what is taken on, when others have a part in it.
+        about: what else is known about the models.
     """
 
     def __init__(
-        self, classifiers: Mapping[str, Classifier], quick: str, limits: Limits = LIMITS, load: Load | None = None
+        self,
+        classifiers: Mapping[str, Classifier],
+        quick: str,
+        limits: Limits = LIMITS,
+        load: Load | None = None,
+        about: About | None = None,
     ) -> None:
         self.classifiers, self.quick, self.limits = dict(classifiers), quick, limits
         self.load = load or Load(limits)
+        self.about = about or About()
         self._threads = ThreadPoolExecutor(limits.decode_threads, thread_name_prefix="decode")
         self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")  # gradients must not crowd out answers
         self._batchers = {
@@ -74,6 +82,8 @@ class Engine:
                 max_batch=limits.max_batch_windows,
                 max_queued=limits.max_queued_windows,
                 overloaded=self.load.overloaded,
+                queued=metrics.QUEUED_WINDOWS.labels(model=name).inc,
+                waited=metrics.QUEUE_SECONDS.labels(model=name).observe,
             )
             for name, classifier in self.classifiers.items()
         }
@@ -111,7 +121,7 @@ class Engine:
         ]
 
     def describe_one(self, name: str) -> dict[str, Any]:
-        """One model's entry, with its model card.
+        """One model's entry, with its model card and, if its run left them, its results.
 
         Raises:
             UnknownModel: with the names there are.
@@ -119,7 +129,7 @@ class Engine:
         entry = next((entry for entry in self.describe() if entry["name"] == name), None)
         if entry is None:
             raise UnknownModel(f"there is no model {name[:40]!r}; there are {', '.join(self.classifiers)}")
-        return entry | {"card": self.classifiers[name].card}
+        return entry | {"card": self.classifiers[name].card, "results": self.about.result(name)}
 
     async def classify(self, sound: bytes, name: str, age_years: float | None = None) -> Answer:
         """What the named model says about a sound.
@@ -192,7 +202,7 @@ class Engine:
         logits = await self._batchers[name](windows.samples, windows.scale)
         answer = self.classifiers[name].answer(windows.recording, logits, windows.start_s, age_years)
         prediction = answer.to_json()
-        metrics.PREDICTIONS.labels(model=name, label=prediction["label"] or metrics.ABSTAINED).inc()
+        metrics.count_prediction(name, prediction)
         return Answer(prediction, windows.recording)
 
     def _deadline(self) -> float:

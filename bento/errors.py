@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from jaxresp import audio
 from jaxresp.errors import JaxrespError
-from jaxresp.explain import UnknownClass
+from jaxresp.taxonomy import UnknownClass
 
 
 class RequestError(JaxrespError):
@@ -48,7 +51,7 @@ class BodyTooLarge(RequestError):
 
 
 class PartTooLarge(RequestError):
-    """More bytes than one text field, or the header of one part, may have."""
+    """More bytes than one text field may have."""
 
 
 class SlowUpload(RequestError):
@@ -82,7 +85,7 @@ ANSWERS: dict[type[JaxrespError], tuple[int, str]] = {
     InvalidField: (422, "invalid_field"),
     MalformedForm: (400, "malformed_form"),
     NotAForm: (415, "not_a_form"),
-    TooManyParts: (413, "too_many_parts"),
+    TooManyParts: (422, "too_many_parts"),
     UnknownModel: (404, "unknown_model"),
     UnknownClass: (404, "unknown_class"),
     BodyTooLarge: (413, "body_too_large"),
@@ -125,6 +128,14 @@ def response_to(error: JaxrespError, **headers: str) -> JSONResponse:
     if isinstance(error, Overloaded):
         headers["retry-after"] = str(error.retry_after_s)
     return JSONResponse(body_of(error), status_code=answer_to(error)[0], headers=headers)
+
+
+async def http_error(_: Request, error: Exception) -> JSONResponse:
+    """What Starlette says of unknown addresses and methods, in the form of every other error."""
+    assert isinstance(error, HTTPException)
+    kind = HTTPStatus(error.status_code).phrase.title().replace(" ", "")
+    body = error_body(kind, f"{error.detail}; /docs lists what there is")
+    return JSONResponse(body, status_code=error.status_code, headers=error.headers)
 
 
 #: What is answered when the fault is ours.

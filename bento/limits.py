@@ -27,7 +27,7 @@ class Limits:
         upload_age_s: seconds an uploaded sound stays on disk for the page's player and for a second question.
         max_fields: text fields of one request.
         max_files: sounds of one request.
-        max_text_bytes: bytes of one text field, and of one part's header.
+        max_text_bytes: bytes of one text field.
     """
 
     max_body_bytes: int = 64 * 2**20

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from bento.errors import Overloaded
 from bento.limits import LIMITS, Limits
+from bento.metrics import IN_PROGRESS
 
 _SHARE_OF_NEWEST = 0.2  # of the running mean
 _LONGEST_RETRY_S = 60
@@ -35,11 +36,13 @@ class Load:
         if self.n_sounds and self.n_sounds + n_sounds > self.limits.max_requests:
             raise self.overloaded("too many recordings are waiting")
         self.n_sounds += n_sounds
+        IN_PROGRESS.inc(n_sounds)
         start = time.monotonic()
         try:
             yield
         finally:
             self.n_sounds -= n_sounds
+            IN_PROGRESS.dec(n_sounds)
             self.answer_s += _SHARE_OF_NEWEST * (time.monotonic() - start - self.answer_s)
 
     def hold(self, n_bytes: int) -> None:

@@ -23,7 +23,7 @@ _MEANINGS = {
     400: "The body is not the form it says it is.",
     404: "No such model or class.",
     408: "The upload stalled, or came in too slowly.",
-    413: "Too many bytes, files or fields.",
+    413: "Too many bytes.",
     415: "The body is no multipart form.",
     422: "The sound, or a field, cannot be used; the message says why and what to do.",
     500: "The service failed.",
@@ -109,13 +109,14 @@ def _asking(
 ) -> Json:
     properties = {"audio": audio or _sound(), **fields}
     form = {"type": "object", "properties": properties, "required": ["audio", *required]}
+    sound = {"audio": {"contentType": "audio/wav, audio/flac, audio/ogg, audio/mpeg"}}
     failures = {status: _MEANINGS[status] for status, _ in ANSWERS.values() if status not in _NAMELESS}
     return {
         "post": {
             "operationId": name,
             "tags": ["sounds"],
             "summary": summary,
-            "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}},
+            "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form, "encoding": sound}}},
             "responses": _responses(answer, failures | {500: _MEANINGS[500]}),
         }
     }
@@ -127,7 +128,9 @@ def _models() -> Json:
     return {
         "/v1/models": {"get": _reading("models", "models", "The six models.", listed)},
         "/v1/models/{name}": {
-            "get": _reading("models", "model", "One model, with its model card.", _ref("ModelWithCard"), 404)
+            "get": _reading(
+                "models", "model", "One model, with its model card and its results.", _ref("ModelWithCard"), 404
+            )
             | {"parameters": [name]}
         },
     }
@@ -236,7 +239,17 @@ def _schemas() -> Json:
             }
         ),
         "Model": _object(model),
-        "ModelWithCard": _object(model | {"card": text | {"description": "Markdown"}}),
+        "ModelWithCard": _object(
+            model
+            | {
+                "card": text | {"description": "Markdown"},
+                "results": {
+                    "type": "object",
+                    "nullable": True,
+                    "description": "what results.json of its run says of it; null when it was not exported",
+                },
+            }
+        ),
         "Error": _object(
             {
                 "error": _object(

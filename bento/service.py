@@ -11,27 +11,25 @@ import functools
 import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import bentoml
 from starlette.responses import JSONResponse, Response
 
-from bento import metrics
+from bento import live, metrics
 from bento.asgi import BodyLimit, LabelledService, TruePaths
-from bento.engine import Engine
 from bento.errors import COUNTED_WHERE_RAISED, INTERNAL_ERROR, body_of, response_to
 from bento.limits import LIMITS
 from bento.load import Load
 from bento.logs import use_json_logs
-from bento.store import CONTENT, NAMES, StoredClassifier, check_store, quick_name, tag_name
+from bento.metrics_folder import forget_the_dead, use_own_folder
+from bento.store import ABOUT, NAMES, StoredModel, check_store, tag_name
 from bento.upload import ChosenForm, ExplainForm, Form, ManyForm, PatientForm, Upload
 from bento.web import Holder, pages, ui
-from jaxresp.classifier import Classifier
-from jaxresp.compilation import use_persistent_cache
 from jaxresp.errors import JaxrespError
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+use_own_folder()
 _LOG = logging.getLogger("bentoml.jaxresp")
 
 
@@ -67,6 +65,7 @@ _HOLDER = Holder()  # the mounted pages are made before the service is; they fin
     workers=1,
     traffic={"timeout": LIMITS.max_upload_s + LIMITS.max_answer_s + 30},  # ours come first, and are answered as ours
     logging={"access": {"enabled": False}},  # RequestLog writes ours
+    metrics={"duration": {"buckets": metrics.REQUEST_SECONDS}},
     envs=[
         {"name": "BENTOML_DO_NOT_TRACK", "value": "True"},
         {"name": "GRADIO_ANALYTICS_ENABLED", "value": "False"},
@@ -78,27 +77,26 @@ class Jaxresp:
     """Respiratory sounds, classified. A research demonstration, not a medical device."""
 
     # BentoML bundles what it finds as class attributes, one by one.
-    binary_mfcc = StoredClassifier(f"{tag_name('binary-mfcc')}:latest")
-    binary_logmel = StoredClassifier(f"{tag_name('binary-logmel')}:latest")
-    binary_augmented = StoredClassifier(f"{tag_name('binary-augmented')}:latest")
-    multiclass_mfcc = StoredClassifier(f"{tag_name('multiclass-mfcc')}:latest")
-    multiclass_logmel = StoredClassifier(f"{tag_name('multiclass-logmel')}:latest")
-    multiclass_augmented = StoredClassifier(f"{tag_name('multiclass-augmented')}:latest")
+    binary_mfcc = StoredModel(f"{tag_name('binary-mfcc')}:latest")
+    binary_logmel = StoredModel(f"{tag_name('binary-logmel')}:latest")
+    binary_augmented = StoredModel(f"{tag_name('binary-augmented')}:latest")
+    multiclass_mfcc = StoredModel(f"{tag_name('multiclass-mfcc')}:latest")
+    multiclass_logmel = StoredModel(f"{tag_name('multiclass-logmel')}:latest")
+    multiclass_augmented = StoredModel(f"{tag_name('multiclass-augmented')}:latest")
+    about = StoredModel(f"{tag_name(ABOUT)}:latest")
 
     def __init__(self) -> None:
         """Load, check and compile all six; requests are taken only afterwards."""
         use_json_logs()
-        use_persistent_cache()
-        metrics.count_compilations()
-        stored = {name: getattr(self, name.replace("-", "_")) for name in NAMES}
-        classifiers = {name: Classifier.load(model.path_of(CONTENT)) for name, model in stored.items()}
-        quick = quick_name(model.info.metadata for model in stored.values())
-        with ThreadPoolExecutor() as threads:  # compiling is most of the start, and releases the interpreter lock
-            list(threads.map(Classifier.warm_up, classifiers.values()))
-        for name, classifier in classifiers.items():
-            metrics.MODEL_INFO.labels(model=name, version=classifier.version, quick=str(name == quick).lower()).set(1)
-        self.engine = Engine(classifiers, quick, load=_LOAD)
+        forget_the_dead()
+        from bento.starting import (
+            start_engine,
+        )  # imports JAX, which the process that only watches this one does without
+
+        stored = {name: getattr(self, name.replace("-", "_")) for name in (*NAMES, ABOUT)}
+        self.engine = start_engine(stored, _LOAD)
         _HOLDER.engine = self.engine
+        self.stop_watching = live.watch()
         metrics.READY.set(1)
 
     @bentoml.on_deployment
@@ -110,6 +108,7 @@ class Jaxresp:
     @bentoml.on_shutdown
     def close(self) -> None:
         """End the threads."""
+        self.stop_watching()
         self.engine.close()
 
     @bentoml.api(route="/v1/classify", input_spec=PatientForm)

@@ -1,4 +1,4 @@
-"""The six Classifiers in BentoML's model store: put there by an export, checked before every start."""
+"""The six Classifiers in BentoML's model store, and what is known about them: exported, checked before every start."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import bentoml
 from bentoml.exceptions import BentoMLException, NotFound
 
+from bento.about import RESULTS, about_files, load_about
+from jaxresp.classifier_files import read_files
 from jaxresp.errors import JaxrespError
 
 TASKS = ("binary", "multiclass")
@@ -21,6 +24,7 @@ FEATURES = ("mfcc", "logmel", "augmented")
 NAMES = tuple(f"{task}-{features}" for task in TASKS for features in FEATURES)
 DEFAULT_QUICK = "multiclass-augmented"
 QUICK_VARIABLE = "JAXRESP_QUICK_MODEL"
+ABOUT = "about"  # the seventh stored model: no Classifier, but what is known of the six
 
 
 class ModelsNotReady(JaxrespError, BentoMLException):
@@ -28,27 +32,29 @@ class ModelsNotReady(JaxrespError, BentoMLException):
 
 
 def tag_name(name: str) -> str:
-    """A classifier's name → its name in the model store."""
+    """A classifier's name, or ABOUT → its name in the model store."""
     return f"jaxresp-{name}"
 
 
 def store_classifiers(run_dir: Path) -> list[str]:
-    """Copy the six Classifier directories of a run into the model store, and make them the ones that are served.
+    """Copy the six Classifier directories of a run, and what is known about them, into the model store.
+
+    They become the ones that are served.
 
     Storing the same thing twice changes nothing.
 
     Args:
-        run_dir: the folder of a run: classifiers/<name>/ and, with the choice of the quick model in it, results.json.
+        run_dir: the folder of a run: classifiers/<name>/ and, if there are, results.json (the choice of the quick model
+            is in it) and data.html.
 
     Returns:
-        The tags, "jaxresp-<name>:<version>".
+        The tags, "jaxresp-<name>:<version>": of the six, then that of what is known about them.
 
     Raises:
         ModelsNotReady: a Classifier is missing. Nothing has been stored then.
-        ClassifierError: a Classifier cannot be loaded. Nothing has been stored then.
+        AboutDamaged: results.json or data.html is not what a run writes. Nothing has been stored then.
+        ClassifierError: a Classifier is damaged, or of another schema. Nothing has been stored then.
     """
-    from jaxresp.classifier import Classifier
-
     run_dir = Path(run_dir)
     folders = {name: run_dir / "classifiers" / name for name in NAMES}
     missing = [name for name, folder in folders.items() if not folder.is_dir()]
@@ -56,13 +62,18 @@ def store_classifiers(run_dir: Path) -> list[str]:
         raise ModelsNotReady(
             f"{run_dir}: no Classifier for {', '.join(missing)}; train all six first with `jaxresp run`"
         )
-    versions = {name: Classifier.load(folder).version for name, folder in folders.items()}
-    quick = _quick_of_run(run_dir)
-    return [_store(name, folders[name], versions[name], quick) for name in NAMES]
+    versions = {name: read_files(folder).version for name, folder in folders.items()}
+    load_about(run_dir)
+    quick, about = _quick_of_run(run_dir), about_files(run_dir)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in about.items():
+            Path(folder, name).write_bytes(data)
+        folders[ABOUT], versions[ABOUT] = Path(folder), content_hash(Path(folder))[:12]
+        return [_store(name, folders[name], versions[name], quick) for name in (*NAMES, ABOUT)]
 
 
 def _quick_of_run(run_dir: Path) -> str:
-    results = run_dir / "results.json"
+    results = run_dir / RESULTS
     quick = json.loads(results.read_text()).get("quick", DEFAULT_QUICK) if results.exists() else DEFAULT_QUICK
     if quick not in NAMES:
         raise ModelsNotReady(f"{results}: the quick model is {quick!r}; choose one of {', '.join(NAMES)}")
@@ -86,8 +97,8 @@ def _store(name: str, folder: Path, version: str, quick: str) -> str:
     return tag
 
 
-#: Folder of the Classifier inside a stored model.
-CONTENT = "classifier"
+#: Folder inside a stored model: a Classifier's directory, or what is known about all of them.
+CONTENT = "content"
 
 
 def _metadata(version: str, quick: str, content: str) -> dict[str, str]:
@@ -103,8 +114,8 @@ def content_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-class StoredClassifier(bentoml.models.BentoModel):
-    """A Classifier in the model store, refused when it is missing or was altered since its export.
+class StoredModel(bentoml.models.BentoModel):
+    """What an export put into the model store, refused when it is missing or was altered since.
 
     `bentoml serve` resolves it before it starts a worker, so a bad model ends the start with one line.
     """
@@ -128,20 +139,20 @@ class StoredClassifier(bentoml.models.BentoModel):
 
 
 def check_store() -> None:
-    """Are all six models there, unaltered, and such that this program can load them? Is the quick one among them?
+    """Is all that is served there, unaltered, and written for this program? Is the quick model among the six?
+
+    Nothing is loaded: this takes a moment, and no JAX.
 
     Raises:
         ModelsNotReady: naming the first that is not.
     """
-    from jaxresp.classifier import Classifier
-
-    stored = [StoredClassifier(f"{tag_name(name)}:latest").resolve() for name in NAMES]
-    for model in stored:
+    stored = {name: StoredModel(f"{tag_name(name)}:latest").resolve() for name in (*NAMES, ABOUT)}
+    for name, model in stored.items():
         try:
-            Classifier.load(Path(model.path_of(CONTENT)))
+            (load_about if name == ABOUT else read_files)(Path(model.path_of(CONTENT)))
         except JaxrespError as error:
             raise ModelsNotReady(f"model {model.tag} cannot be served: {error}") from error
-    quick_name(model.info.metadata for model in stored)
+    quick_name(model.info.metadata for model in stored.values())
 
 
 def quick_name(metadata: Iterable[Mapping[str, Any]], environment: Mapping[str, str] = os.environ) -> str:

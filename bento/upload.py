@@ -149,19 +149,6 @@ class _Parser(MultiPartParser):
 
     def __init__(self, headers: Any, stream: Any) -> None:
         super().__init__(headers, stream, max_files=math.inf, max_fields=math.inf, max_part_size=LIMITS.max_body_bytes)
-        self._n_header_bytes = 0
-
-    def on_part_begin(self) -> None:
-        super().on_part_begin()
-        self._n_header_bytes = 0
-
-    def on_header_field(self, data: bytes, start: int, end: int) -> None:
-        self._count_header(end - start)
-        super().on_header_field(data, start, end)
-
-    def on_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._count_header(end - start)
-        super().on_header_value(data, start, end)
 
     def on_headers_finished(self) -> None:
         super().on_headers_finished()
@@ -178,13 +165,6 @@ class _Parser(MultiPartParser):
                 "send a sound as a file: curl -F audio=@recording.wav"
             )
         super().on_part_data(data, start, end)
-
-    def _count_header(self, n_bytes: int) -> None:
-        self._n_header_bytes += n_bytes
-        if self._n_header_bytes > LIMITS.max_text_bytes:
-            raise PartTooLarge(
-                f"more than {LIMITS.max_text_bytes // 1024} KB of header in one part; shorten the file's name"
-            )
 
 
 async def _read(parsed: FormData) -> Form:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
-from bento.engine import Engine
-from bento.errors import UnknownModel, response_to
+from bento.errors import UnknownModel, http_error, response_to
 from bento.metrics import count_rejection
+
+if TYPE_CHECKING:
+    from bento.engine import Engine
 
 # BentoML's own index page loads a tag manager from the net; this one loads nothing from anywhere.
 _DOCS = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>jaxresp: API</title>
@@ -73,7 +77,8 @@ def pages(holder: Holder) -> Starlette:
         "/favicon.ico": icon,
         "/manifest.json": manifest,
     }
-    return Starlette(routes=[Route(path, endpoint) for path, endpoint in served.items()])
+    routes = [Route(path, endpoint) for path, endpoint in served.items()]
+    return Starlette(routes=routes, exception_handlers={HTTPException: http_error})
 
 
 def ui(holder: Holder) -> Starlette:

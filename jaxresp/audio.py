@@ -83,6 +83,8 @@ class AudioLimits:
         min_rate_hz: Hz; under 1 kHz no adventitious sound is left.
         max_rate_hz: Hz; the highest rate of sound interfaces in use.
         max_channels: channels; multi-sensor vests record up to eight.
+        max_values: samples times channels: ten minutes at 48 kHz in stereo, seconds of decoding. Silence compresses
+            so well that a file of some hundred kilobytes can hold the longest, fastest and widest sound of all.
     """
 
     min_duration_s: float = 0.5
@@ -90,6 +92,7 @@ class AudioLimits:
     min_rate_hz: int = 1_000
     max_rate_hz: int = 192_000
     max_channels: int = 8
+    max_values: int = 60_000_000
 
 
 DEFAULT_LIMITS = AudioLimits()
@@ -144,7 +147,7 @@ def read_audio(
             each names the sound and says what to do.
     """
     with contextlib.ExitStack() as stack:
-        stream: BytesIO | FileIO
+        stream: _Bytes | FileIO
         if isinstance(source, str | Path):
             name = name or Path(source).name
             try:
@@ -154,9 +157,9 @@ def read_audio(
                     f"{name}: cannot be opened ({error.strerror}); check the path and its permissions"
                 ) from error
         elif isinstance(source, bytes):
-            stream = BytesIO(source)
+            stream = _Bytes(source)
         else:
-            stream = BytesIO(source.read())  # an upload may be a pipe, and libsndfile seeks
+            stream = _Bytes(source.read())  # an upload may be a pipe, and libsndfile seeks
         return _decode(stream, rate_hz, limits, name or "the upload")
 
 
@@ -180,6 +183,21 @@ def from_samples(
     return _record(blocks, native_rate_hz, frames.shape[1], subtype, rate_hz, limits, name)
 
 
+class _Bytes(BytesIO):
+    """A BytesIO that a damaged header may send to before its beginning.
+
+    libsndfile seeks through a callback, where an exception would be printed by cffi and end nowhere.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self._size = len(content)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._size}[whence]
+        return super().seek(max(base + offset, 0))
+
+
 class _ForwardOnly(soundfile.SoundFile):
     """A SoundFile that is read from front to end.
 
@@ -191,13 +209,13 @@ class _ForwardOnly(soundfile.SoundFile):
         return False
 
 
-def _decode(stream: BytesIO | FileIO, rate_hz: int | None, limits: AudioLimits, name: str) -> Recording:
+def _decode(stream: _Bytes | FileIO, rate_hz: int | None, limits: AudioLimits, name: str) -> Recording:
     head = stream.read(4)
     stream.seek(0)
     if not head:
         raise EmptyAudio(f"{name}: the file is empty (0 bytes); record or upload it again")
     # A real file goes in as a descriptor, so that soundfile cannot guess a format from its name (".raw").
-    source = stream if isinstance(stream, BytesIO) else stream.fileno()
+    source = stream if isinstance(stream, _Bytes) else stream.fileno()
     may_be_mpeg = head not in (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff", b"riff")
     with _quiet_mpg123() if may_be_mpeg else contextlib.nullcontext():
         try:
@@ -231,12 +249,20 @@ def _check_header(n_frames: int, rate_hz: int, channels: int, limits: AudioLimit
             f"{name}: {n_frames / rate_hz:.3f} s long; at least {limits.min_duration_s:g} s are needed, "
             "so record a whole breath"
         )
-    if _UNKNOWN_FRAMES > n_frames > limits.max_duration_s * rate_hz:
-        raise AudioTooLong(_too_long(f"{n_frames / rate_hz:.0f} s long by its header", limits, name))
+    if _UNKNOWN_FRAMES > n_frames > _most_frames(rate_hz, channels, limits):
+        raise _too_long(f"{n_frames / rate_hz:.0f} s long by its header", rate_hz, channels, limits, name)
 
 
-def _too_long(what: str, limits: AudioLimits, name: str) -> str:
-    return f"{name}: {what}; cut it to {limits.max_duration_s:g} s or less"
+def _most_frames(rate_hz: int, channels: int, limits: AudioLimits) -> int:
+    return min(math.floor(limits.max_duration_s * rate_hz), limits.max_values // channels)
+
+
+def _too_long(what: str, rate_hz: int, channels: int, limits: AudioLimits, name: str) -> AudioTooLong:
+    most_s = _most_frames(rate_hz, channels, limits) / rate_hz
+    remedy = f"cut it to {most_s:.0f} s or less"
+    if most_s < math.floor(limits.max_duration_s):
+        remedy += f", or mix it down: {channels} channels at {rate_hz} Hz are more than a breath needs"
+    return AudioTooLong(f"{name}: {what}; {remedy}")
 
 
 def _check_whole(libsndfile_log: str, name: str) -> None:
@@ -249,13 +275,14 @@ def _check_whole(libsndfile_log: str, name: str) -> None:
 
 def _blocks(file: _ForwardOnly, limits: AudioLimits, name: str) -> Iterator[Float32[np.ndarray, "frames channels"]]:
     """Decode block by block; stop at the limit whatever the header said, and complain about a short file."""
-    total, most = 0, math.floor(limits.max_duration_s * file.samplerate)
+    total, most = 0, _most_frames(file.samplerate, file.channels, limits)
     # libsndfile hands 16-bit samples over as they are twenty times as fast as it makes floats of them.
     dtype = "int16" if file.subtype == "PCM_16" else "float32"
     while len(block := file.read(_BLOCK_FRAMES, dtype=dtype, always_2d=True)):
         total += len(block)
         if total > most:
-            raise AudioTooLong(_too_long(f"more than {limits.max_duration_s:g} s long", limits, name))
+            what = f"more than {most / file.samplerate:.0f} s long"
+            raise _too_long(what, file.samplerate, file.channels, limits, name)
         yield block * _INT16_STEP if dtype == "int16" else block
     if (
         total < 0.98 * file.frames < _UNKNOWN_FRAMES
@@ -280,14 +307,14 @@ def _record(
     stream = soxr.ResampleStream(native_rate_hz, rate_hz, 1, dtype="float32", quality=_RESAMPLER)
     pieces = []
     for block in blocks:
-        # Of one channel, the mean is the channel, and many times faster to take.
-        mono = block[:, 0] if channels == 1 else block.mean(axis=1, dtype=np.float64)
-        mono = mono.astype(np.float32, copy=False)
         if not max(-block.min(), block.max()) <= _ABSURD_PEAK:  # also true of NaN
             raise NonFiniteAudio(
                 f"{name}: samples that are NaN, infinite or absurdly large after "
                 f"{meter.n_frames / native_rate_hz:.1f} s; export it again as 16- or 24-bit PCM"
             )
+        # Of one channel, the mean is the channel, and many times faster to take.
+        mono = block[:, 0] if channels == 1 else block.mean(axis=1, dtype=np.float64)
+        mono = mono.astype(np.float32, copy=False)
         meter.hear(block, mono)
         pieces.append(mono if native_rate_hz == rate_hz else stream.resample_chunk(mono))
     if native_rate_hz != rate_hz:

@@ -1,6 +1,6 @@
 """The released thing: a directory that training leaves and everything else loads. Needs no training framework.
 
-config.json       schema_version, name, task, front end, network, window, pooling, versions, seed
+config.json       schema_version, name, task, front end, network, window, pooling, cohort, versions, seed
 weights.npz       network parameters, batch statistics, the standardisation of the features
 calibration.json  temperature, class bias, abstention
 card.md           model card
@@ -9,7 +9,6 @@ provenance.json   SHA-256 of the files above, and of dataset, split, code and co
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -24,38 +23,40 @@ from jaxtyping import Array, Float32, Int16
 import jaxresp
 from jaxresp import audio, models
 from jaxresp.calibration import Calibration
-from jaxresp.errors import JaxrespError
-from jaxresp.explain import Explanation, UnknownClass, attribute_with, window_features
+from jaxresp.classifier_files import (
+    SCHEMA_VERSION,
+    ClassifierAltered,
+    ClassifierError,
+    ClassifierMissing,
+    ClassifierOfAnotherSchema,
+    read_files,
+    write_files,
+)
+from jaxresp.cohort import Cohort
+from jaxresp.explain import Explanation, attribute_with, window_features
 from jaxresp.features import features_of
-from jaxresp.files import sha256, whole_directory
 from jaxresp.frontend import FrontEnd, frontend_from_dict, frontend_named
 from jaxresp.models import NetworkConfig, Weights, storage
 from jaxresp.pooling import pool
 from jaxresp.prediction import Prediction, WindowProbabilities
-from jaxresp.taxonomy import Task, task_named
+from jaxresp.taxonomy import Task, UnknownClass, task_named
 from jaxresp.train import Fit, Standardisation, from_arrays, standardise, to_arrays
 from jaxresp.window import WindowConfig, cut_windows, window_starts
 
-SCHEMA_VERSION = 1
+__all__ = [
+    "BUCKETS",
+    "SCHEMA_VERSION",
+    "Classifier",
+    "ClassifierAltered",
+    "ClassifierError",
+    "ClassifierMissing",
+    "ClassifierOfAnotherSchema",
+    "Spec",
+    "classifier_name",
+    "untrained",
+]
+
 BUCKETS = (1, 4, 16)  # windows per compiled call: a short clip, 20 s, 80 s
-
-_FILES = ("config.json", "weights.npz", "calibration.json", "card.md")
-
-
-class ClassifierError(JaxrespError):
-    """A Classifier directory that cannot be used."""
-
-
-class ClassifierMissing(ClassifierError):
-    """No Classifier directory, or a file of it is gone."""
-
-
-class ClassifierAltered(ClassifierError):
-    """A file is not the one that training left."""
-
-
-class ClassifierTooNew(ClassifierError):
-    """Written by another schema than this program reads."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Spec:
         network: features → logits.
         window: how a recording is cut.
         seed: of the final fit.
+        cohort: whom and what it was trained on; None when on nobody.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Spec:
     network: NetworkConfig
     window: WindowConfig = WindowConfig()
     seed: int = 0
+    cohort: Cohort | None = None
 
     def to_dict(self) -> dict[str, Any]:
         task = self.task
@@ -93,6 +96,7 @@ class Spec:
             "network": self.network.to_dict(),
             "window": asdict(self.window),
             "seed": self.seed,
+            "cohort": self.cohort and self.cohort.to_dict(),
         }
 
     @classmethod
@@ -105,6 +109,7 @@ class Spec:
             network=NetworkConfig(**config["network"]),
             window=WindowConfig(**config["window"]),
             seed=config["seed"],
+            cohort=config["cohort"] and Cohort.from_dict(config["cohort"]),
         )
 
 
@@ -232,7 +237,7 @@ class Classifier:
                 for s, p in zip(start_s, each, strict=True)
             ),
             audio=facts,
-            warnings=self._warnings(facts),
+            warnings=self._warnings(facts, age_years),
             model={
                 "name": self.name,
                 "version": self.version,
@@ -278,7 +283,7 @@ class Classifier:
     def _by_class(self, probability: Float32[np.ndarray, " classes"]) -> dict[str, float]:
         return {name: float(p) for name, p in zip(self.classes, probability, strict=True)}
 
-    def _warnings(self, facts: audio.AudioFacts) -> tuple[str, ...]:
+    def _warnings(self, facts: audio.AudioFacts, age_years: float | None) -> tuple[str, ...]:
         found = []
         if facts.duration_s < self.window.length_s:
             found.append(
@@ -286,7 +291,8 @@ class Classifier:
             )
         if facts.clipped_fraction > 0.001:
             found.append(f"{facts.clipped_fraction:.1%} of the samples are clipped")
-        return tuple(found)
+        cohort = self.spec.cohort
+        return (*found, *(cohort.warnings(facts, age_years) if cohort else ()))
 
     def warm_up(self) -> None:
         """Compile every shape that `logits` and `explain` can meet, so that nobody waits for it later."""
@@ -304,26 +310,15 @@ class Classifier:
 
     def save(self, directory: Path) -> str:
         """Write the directory, whole or not at all. Returns the version: a hash of what it holds."""
-        arrays = to_arrays(self._weights, self._standardisation)
         versions = {"jaxresp": jaxresp.__version__, "jax": jax.__version__, "python": platform.python_version()}
-        config = {
-            "schema_version": SCHEMA_VERSION,
-            **self.spec.to_dict(),
-            "pooling": "mean_logit",
-            "versions": versions,
-        }
-        content = {
-            "config.json": _json(config),
-            "weights.npz": storage.pack(arrays),
-            "calibration.json": _json(self.calibration.to_dict()),
-            "card.md": self.card.encode(),
-        }
-        hashes = {name: sha256(data) for name, data in content.items()}
-        with whole_directory(directory) as partial:
-            for name, data in content.items():
-                (partial / name).write_bytes(data)
-            (partial / "provenance.json").write_bytes(_sealed({**self.provenance, "files": hashes}))
-        return _version(hashes)
+        return write_files(
+            directory,
+            config={**self.spec.to_dict(), "pooling": "mean_logit", "versions": versions},
+            weights=storage.pack(to_arrays(self._weights, self._standardisation)),
+            calibration=self.calibration.to_dict(),
+            card=self.card,
+            provenance=self.provenance,
+        )
 
     @classmethod
     def load(cls, directory: Path) -> Classifier:
@@ -332,41 +327,21 @@ class Classifier:
         Raises:
             ClassifierMissing: the directory or a file of it is not there.
             ClassifierAltered: a file differs from what training left.
-            ClassifierTooNew: another schema version.
+            ClassifierOfAnotherSchema: another schema version.
         """
-        directory = Path(directory)
-        content = {name: _read(directory, name) for name in (*_FILES, "provenance.json")}
-        provenance = _parsed(directory, "provenance.json", content["provenance.json"])
-        provenance.pop("sha256", None)
-        genuine = {"provenance.json": _sealed(provenance) == content["provenance.json"]}
-        hashes = provenance.pop("files", {})
-        genuine |= {name: hashes.get(name) == sha256(content[name]) for name in _FILES}
-        for name, is_genuine in genuine.items():
-            if not is_genuine:
-                raise ClassifierAltered(
-                    f"{directory / name} is not the file that training left "
-                    "(its SHA-256 differs from the one in provenance.json); "
-                    "restore the directory from where it was released, or train again"
-                )
-        config = _parsed(directory, "config.json", content["config.json"])
-        if config["schema_version"] != SCHEMA_VERSION:
-            raise ClassifierTooNew(
-                f"{directory} has schema version {config['schema_version']}; this jaxresp {jaxresp.__version__} reads "
-                f"version {SCHEMA_VERSION}: install the version that wrote it, or train again"
-            )
-        spec = Spec.from_dict(config)
-        arrays = storage.unpack(content["weights.npz"])
+        files = read_files(directory)
+        spec = Spec.from_dict(files.config)
+        arrays = storage.unpack(files.weights)
         graph, weights, by = from_arrays(arrays, spec.network, spec.frontend.n_coefficients, spec.task.n_outputs)
-        stored = _parsed(directory, "calibration.json", content["calibration.json"])
         return cls(
             spec,
             graph,
             weights,
             by,
-            calibration=Calibration(**{**stored, "class_bias": tuple(stored["class_bias"])}),
-            card=content["card.md"].decode(),
-            provenance=provenance,
-            version=_version(hashes),
+            calibration=Calibration(**{**files.calibration, "class_bias": tuple(files.calibration["class_bias"])}),
+            card=files.card,
+            provenance=files.provenance,
+            version=files.version,
         )
 
 
@@ -391,36 +366,3 @@ def untrained(name: str, seed: int = 0) -> Classifier:
         Standardisation(np.zeros(size, np.float32), np.full(size, 10.0, np.float32)),
         card=f"# {name}\n\nRandom weights: this Classifier was never trained and knows nothing.\n",
     )
-
-
-def _json(data: Mapping[str, Any]) -> bytes:
-    return (json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
-def _sealed(provenance: Mapping[str, Any]) -> bytes:
-    """The provenance with a hash of itself: whom a Classifier was trained on must not change unseen."""
-    return _json({**provenance, "sha256": sha256(_json(provenance))})
-
-
-def _version(hashes: Mapping[str, str]) -> str:
-    return sha256(_json(dict(hashes)))[:12]
-
-
-def _read(directory: Path, name: str) -> bytes:
-    try:
-        return (directory / name).read_bytes()
-    except OSError as error:
-        raise ClassifierMissing(
-            f"{directory} is no Classifier directory: {name} cannot be read ({error.strerror}); "
-            "`jaxresp run` or `jaxresp train` makes one"
-        ) from error
-
-
-def _parsed(directory: Path, name: str, data: bytes) -> dict[str, Any]:
-    try:
-        parsed = json.loads(data)
-    except ValueError as error:
-        raise ClassifierAltered(f"{directory / name} is not JSON: {error}; restore it or train again") from error
-    if not isinstance(parsed, dict):
-        raise ClassifierAltered(f"{directory / name} does not hold a JSON object; restore it or train again")
-    return parsed

@@ -242,7 +242,7 @@ def predict(files: tuple[Path, ...], model: Path, as_json: bool) -> None:
 @cli.command()
 @click.argument("work", type=_FOLDER)
 def export(work: Path) -> None:
-    """Put the six Classifiers of a finished run (its WORK folder) into BentoML's model store."""
+    """Put a finished run (its WORK folder) into BentoML's model store: six Classifiers and what is known of them."""
     for tag in _bento("store").store_classifiers(work):
         click.echo(tag)
 
@@ -304,6 +304,11 @@ def _whole_run(source: Path, work: Path, config: RunConfig, partial: bool, track
 
     loaded = corpus.load(corpus.prepare(source, work / "data", partial=partial))
     _execute(loaded, work, config, {"tracking_uri": tracking_uri})
+    if not (work / "data.html").is_file():  # a work folder belongs to one corpus
+        from jaxresp.explore import overview
+        from jaxresp.files import write_whole
+
+        write_whole(work / "data.html", overview(loaded))
 
 
 def _execute(corpus: Corpus, work: Path, config: RunConfig, options: dict[str, Any]) -> None:

@@ -22,7 +22,6 @@ from flax import nnx
 from jaxtyping import Array, Float, Float32, Int32
 
 from jaxresp import models
-from jaxresp.errors import JaxrespError
 from jaxresp.features import features_of
 from jaxresp.frontend import FrontEnd
 from jaxresp.models import Weights
@@ -44,10 +43,6 @@ Attribute = Callable[
 
 #: The features by themselves: compiled once for all Classifiers that share a front end.
 window_features = jax.jit(features_of, static_argnames="frontend")
-
-
-class UnknownClass(JaxrespError):
-    """The Classifier does not know the class that is to be explained."""
 
 
 def log_odds(logits: Float32[Array, "*n outputs"], of_class: Int32[Array, ""]) -> Float32[Array, "*n"]:

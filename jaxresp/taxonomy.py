@@ -89,6 +89,10 @@ class UnknownTask(JaxrespError):
     """No task has this name."""
 
 
+class UnknownClass(JaxrespError):
+    """A class that the task does not have."""
+
+
 class UnknownLabel(JaxrespError):
     """A published label that the task has no class for."""
 

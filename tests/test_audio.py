@@ -206,6 +206,11 @@ BAD: dict[str, tuple[Callable[[], bytes], type[AudioError]]] = {
     "channels that cancel": (lambda: encoded(np.stack([NOISE, -NOISE], axis=1)), audio.SilentAudio),
     "a fifth of a second": (lambda: encoded(NOISE[:9_000]), audio.AudioTooShort),
     "eleven minutes": (lambda: encoded(np.tile(NOISE, 5), 1_000), audio.AudioTooLong),
+    "as many values as three hours of silence": (lambda: encoded(np.zeros((8_000_000, 8)), 192_000, kind="FLAC"),
+                                                 audio.AudioTooLong),
+    "1 Hz": (lambda: encoded(NOISE, 1), audio.UnsupportedAudio),
+    "384 kHz": (lambda: encoded(NOISE, 384_000), audio.UnsupportedAudio),
+    "64 channels": (lambda: encoded(np.tile(NOISE[:, None], 64)), audio.UnsupportedAudio),
     "500 Hz": (lambda: encoded(NOISE, 500), audio.UnsupportedAudio),
     "nine channels": (lambda: encoded(np.tile(NOISE[:, None], 9)), audio.UnsupportedAudio),
 }  # fmt: skip
@@ -247,7 +252,8 @@ def test_the_header_is_checked_before_anything_is_decoded(monkeypatch: pytest.Mo
         raise AssertionError("decoded")
 
     monkeypatch.setattr(soundfile.SoundFile, "read", read)
-    for what in ("a flac that claims 18 days", "eleven minutes", "500 Hz", "nine channels", "a fifth of a second"):
+    early = ("a flac that claims 18 days", "eleven minutes", "1 Hz", "384 kHz", "64 channels", "a fifth of a second")
+    for what in (*early, "as many values as three hours of silence"):
         make, error = BAD[what]
         with pytest.raises(error):
             read_audio(make())
@@ -268,6 +274,10 @@ def test_no_more_than_the_limit_is_decoded_whatever_the_header_says(monkeypatch:
         read_audio(encoded(NOISE), limits=AudioLimits(max_duration_s=10.0))
     assert min(decoded) > 0
     assert sum(decoded) < 10 * 44_100 + 2 * max(decoded)
+    decoded.clear()
+    with pytest.raises(audio.AudioTooLong):
+        read_audio(encoded(NOISE), limits=AudioLimits(max_values=5 * 44_100))
+    assert sum(decoded) < 5 * 44_100 + 2 * max(decoded)
 
 
 def test_limits_include_their_ends() -> None:

@@ -24,11 +24,13 @@ from jaxresp.classifier import (
     Classifier,
     ClassifierAltered,
     ClassifierMissing,
-    ClassifierTooNew,
+    ClassifierOfAnotherSchema,
     Spec,
     classifier_name,
     untrained,
 )
+from jaxresp.classifier_files import SCHEMA_VERSION, json_bytes, sealed
+from jaxresp.errors import JaxrespError
 from jaxresp.files import sha256
 from jaxresp.frontend import FRONTENDS, Mfcc
 from jaxresp.models import NetworkConfig
@@ -113,7 +115,7 @@ def test_nothing_compiles_after_warm_up_and_a_padded_batch_answers_as_its_window
     for n in range(1, 41):
         together = ours.logits(samples[:n], scale[:n])
         np.testing.assert_allclose(models.probabilities(together), models.probabilities(alone[:n]), atol=1e-6)
-    assert ours.trace_count() == before == len(BUCKETS)
+    assert ours.trace_count() == before == len(BUCKETS) + 1  # and one for explanations
     assert len(np.unique(alone, axis=0)) == 40
 
 
@@ -285,7 +287,7 @@ def test_patients_cannot_be_struck_from_the_provenance(copied: Path) -> None:
     """They keep a Classifier from being evaluated on those it was trained on."""
     stored = json.loads((copied / "provenance.json").read_text())
     stored["training_patients"].remove("101")
-    (copied / "provenance.json").write_bytes(classifier._json(stored))
+    (copied / "provenance.json").write_bytes(json_bytes(stored))
     with pytest.raises(ClassifierAltered, match=r"provenance\.json"):
         Classifier.load(copied)
 
@@ -302,15 +304,18 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
         Classifier.load(tmp_path / "nowhere")
 
 
-def test_another_schema_is_told_apart_from_damage(copied: Path) -> None:
+@pytest.mark.parametrize("other", [SCHEMA_VERSION - 1, SCHEMA_VERSION + 1])
+def test_another_schema_is_told_apart_from_damage(copied: Path, other: int) -> None:
     config = json.loads((copied / "config.json").read_text())
-    config["schema_version"] += 1
-    (copied / "config.json").write_bytes(classifier._json(config))
+    config["schema_version"] = other
+    (copied / "config.json").write_bytes(json_bytes(config))
     provenance = json.loads((copied / "provenance.json").read_text())
     provenance["files"]["config.json"] = sha256(copied / "config.json")
     del provenance["sha256"]
-    (copied / "provenance.json").write_bytes(classifier._sealed(provenance))
-    with pytest.raises(ClassifierTooNew, match=r"schema version 2.*reads version 1"):
+    (copied / "provenance.json").write_bytes(sealed(provenance))
+    with pytest.raises(
+        ClassifierOfAnotherSchema, match=rf"version {other}.*reads version {SCHEMA_VERSION}.*train again"
+    ):
         Classifier.load(copied)
 
 
@@ -329,7 +334,7 @@ def test_an_untrained_classifier_of_each_name_says_that_it_knows_nothing() -> No
     assert (made.task.name, made.frontend.name) == ("multiclass-literature", "augmented")
     assert "never trained" in made.card
     for wrong in ("mfcc", "binary-nothing", "nothing-mfcc"):
-        with pytest.raises(classifier.JaxrespError, match="there is no"):
+        with pytest.raises(JaxrespError, match="there is no"):
             untrained(wrong)
 
 

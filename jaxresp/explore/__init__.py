@@ -5,9 +5,9 @@ without_listening.py  what the metadata gives away by itself
 style.py              colours, type, and a figure's way into the page
 figures.py            charts                 sound_figures.py   one recording as a picture
 sections.py           the chapters           page.py            HTML            report.css
-report.py             explore, write_report
+report.py             explore, overview, write_report
 """
 
-from jaxresp.explore.report import ExploreConfig, ExploreError, Report, explore, write_report
+from jaxresp.explore.report import ExploreConfig, ExploreError, Report, explore, overview, write_report
 
-__all__ = ["ExploreConfig", "ExploreError", "Report", "explore", "write_report"]
+__all__ = ["ExploreConfig", "ExploreError", "Report", "explore", "overview", "write_report"]

@@ -21,9 +21,11 @@ class Album:
     """Where plates are made: it keeps the PNG of every figure.
 
     Attributes:
+        with_pngs: make them; they take as long as the page's own figures.
         pngs: name → PNG.
     """
 
+    with_pngs: bool = True
     pngs: dict[str, bytes] = field(default_factory=dict)
 
     def plate(
@@ -42,8 +44,9 @@ class Album:
         with drawing():
             figure = draw()
         svg = svg_of(figure, name, alt or f"{title}. {caption}")
-        figure.set_layout_engine("none")  # where everything lies is settled: not once more
-        self.pngs[name] = png_of(figure)
+        if self.with_pngs:
+            figure.set_layout_engine("none")  # where everything lies is settled: not once more
+            self.pngs[name] = png_of(figure)
         return Plate(name, title, caption, svg, table, wide, sound)
 
 

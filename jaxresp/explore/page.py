@@ -10,6 +10,8 @@ from pathlib import Path
 
 from jaxresp.explore.style import css_variables
 
+_FRAGMENT = "jaxresp-data"  # the class of what stands inside another page
+
 
 @dataclass(frozen=True)
 class Table:
@@ -123,22 +125,54 @@ def html_of(page: Page) -> str:
     )
 
 
-def _section(section: Section) -> str:
+def fragment_of(page: Page) -> str:
+    """The page as an element that can stand inside another page: no head, no contents, no anchors.
+
+    Its style reaches nothing outside. It is dark inside an element of the class "dark".
+    """
+    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    badges = "".join(f'<li class="badge">{escape(badge)}</li>' for badge in page.badges)
+    numbers = "".join(f"<div><dt>{escape(what)}</dt><dd>{escape(value)}</dd></div>" for value, what in page.numbers)
+    notices = "".join(f"<p>{escape(notice)}</p>" for notice in page.notices)
+    brief = "".join(f"<li>{escape(sentence)}</li>" for sentence in page.brief)
+    return (
+        f'<div class="{_FRAGMENT}"><style>.{_FRAGMENT} {{ {css_variables("light")} color: var(--ink); }}\n'
+        f".dark .{_FRAGMENT} {{ {css_variables('dark')} }}\n"
+        f".{_FRAGMENT} {{ {style} .numbers {{ margin: 24px 0 32px; }} }}</style>\n"
+        f"<h2>{escape(page.title)}</h2><p>{escape(page.subtitle)}</p>"
+        f'{f"<ul class=badges>{badges}</ul>" if badges else ""}<dl class="numbers">{numbers}</dl>'
+        f"{f'<div class=notice role=note>{notices}</div>' if notices else ''}"
+        f'<section><h2>In brief</h2><ul class="brief">{brief}</ul></section>\n'
+        f"{''.join(_section(section, anchored=False) for section in page.sections)}"
+        f"<footer>{''.join(f'<p>{escape(line)}</p>' for line in page.colophon)}</footer></div>\n"
+    )
+
+
+def _section(section: Section, *, anchored: bool = True) -> str:
     remarks = "".join(f'<p class="remark">{escape(remark)}</p>' for remark in section.remarks)
     legend = "".join(
         f'<li><span class="swatch" style="background:var(--{colour})"></span>{escape(name)}</li>'
         for name, colour in section.legend
     )
-    plates = f'<div class="plates">{"".join(map(_plate, section.plates))}</div>' if section.plates else ""
+    plates = (
+        f'<div class="plates">{"".join(_plate(plate, anchored) for plate in section.plates)}</div>'
+        if section.plates
+        else ""
+    )
     return (
-        f'<section id="{section.name}"><h2>{escape(section.title)}</h2><p class="lead">{escape(section.lead)}</p>'
+        f"<section{_anchor(section.name, anchored)}>"
+        f'<h2>{escape(section.title)}</h2><p class="lead">{escape(section.lead)}</p>'
         f"{_table(section.open_table, section.title) if section.open_table else ''}"
         f"{f'<ul class=legend>{legend}</ul>' if legend else ''}"
         f"{plates}{remarks}</section>\n"
     )
 
 
-def _plate(plate: Plate) -> str:
+def _anchor(name: str, anchored: bool) -> str:
+    return f' id="{name}"' if anchored else ""
+
+
+def _plate(plate: Plate, anchored: bool) -> str:
     numbers = ""
     if plate.table is not None:
         numbers = f"<details><summary>The numbers</summary>{_table(plate.table, plate.title)}</details>"
@@ -150,7 +184,8 @@ def _plate(plate: Plate) -> str:
             "</audio>"
         )
     return (
-        f'<figure id="{plate.name}" class="{"wide" if plate.wide else "half"}"><h3>{escape(plate.title)}</h3>'
+        f'<figure{_anchor(plate.name, anchored)} class="{"wide" if plate.wide else "half"}">'
+        f"<h3>{escape(plate.title)}</h3>"
         f'<div class="drawing">{plate.svg}</div>{sound}<figcaption>{escape(plate.caption)}</figcaption>'
         f"{numbers}</figure>"
     )

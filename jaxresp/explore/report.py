@@ -14,7 +14,7 @@ from jaxresp.corpus import Corpus
 from jaxresp.errors import JaxrespError
 from jaxresp.explore import sections
 from jaxresp.explore import statistics as stats
-from jaxresp.explore.page import Page, html_of
+from jaxresp.explore.page import Page, Section, fragment_of, html_of
 from jaxresp.explore.statistics import Classes
 from jaxresp.explore.without_listening import Question, asked_as, questions, verdict
 from jaxresp.files import whole_directory
@@ -64,35 +64,61 @@ def explore(corpus: Corpus, config: ExploreConfig | None = None) -> Report:
     """
     config = config or ExploreConfig()
     classes, album = stats.classes_of(corpus), sections.Album()
-    levels = stats.levels(corpus)
     asked = questions(corpus, classes, seed=config.seed)
     per_class = 2 if 2 * len(classes.names) <= _SAMPLES else 1
-    chapters = [
+    shown = sections.sounds(corpus, classes, album, per_class=per_class, with_sound=config.with_sound, seed=config.seed)
+    chapters = (*_counted(corpus, classes, asked, album), shown, sections.findings(corpus))
+    return Report(html_of(_page(corpus, classes, asked, chapters, config)), dict(album.pngs))
+
+
+def overview(corpus: Corpus, seed: int = 0) -> str:
+    """What is counted of a corpus, as an HTML element to stand inside another page, beside the models of a service.
+
+    Unlike the report it holds no single recording: none is drawn, named or heard.
+    """
+    classes, config = stats.classes_of(corpus), ExploreConfig(seed=seed)
+    asked = questions(corpus, classes, seed=seed)
+    chapters = _counted(corpus, classes, asked, sections.Album(with_pngs=False))
+    return fragment_of(_page(corpus, classes, asked, chapters, config))
+
+
+def _counted(
+    corpus: Corpus, classes: Classes, asked: tuple[Question, ...], album: sections.Album
+) -> tuple[Section | None, ...]:
+    """The chapters in which recordings are counted and not shown."""
+    return (
         sections.diagnoses(corpus, classes, album),
         sections.people(corpus, classes, album),
         sections.without_listening(asked, album),
         sections.equipment(corpus, classes, album),
-        sections.recordings(corpus, classes, levels, album),
+        sections.recordings(corpus, classes, stats.levels(corpus), album),
         sections.annotated(corpus, classes, album),
-        sections.sounds(corpus, classes, album, per_class=per_class, with_sound=config.with_sound, seed=config.seed),
-        sections.findings(corpus),
-    ]
-    page = Page(
+    )
+
+
+def _page(
+    corpus: Corpus,
+    classes: Classes,
+    asked: tuple[Question, ...],
+    chapters: tuple[Section | None, ...],
+    config: ExploreConfig,
+) -> Page:
+    sections_there = tuple(chapter for chapter in chapters if chapter is not None)
+    return Page(
         title=" + ".join(_PUBLISHED_AS.get(name, name) for name in corpus.name.split("+")),
         subtitle=f"Version {corpus.version}, at {corpus.rate_hz / 1000:g} kHz. "
         "Counted and drawn from the prepared dataset.",
         badges=tuple(word for word, true in (("partial", corpus.partial), ("made up", corpus.made_up)) if true),
         notices=_notices(corpus, config),
         numbers=_numbers(corpus, classes),
-        brief=tuple(_brief(corpus, classes, asked)),
-        sections=tuple(chapter for chapter in chapters if chapter is not None),
+        brief=tuple(_brief(corpus, classes, asked, has_findings=any(s.name == "findings" for s in sections_there))),
+        sections=sections_there,
         colophon=(
             f"Made by jaxresp {jaxresp.__version__} (jaxresp explore, seed {config.seed}) from the dataset with the "
             f"fingerprint {corpus.fingerprint}.",
             "A research tool, not a medical device. The corpus has terms of its own.",
         ),
     )
-    return Report(html_of(page), dict(album.pngs))
 
 
 def write_report(corpus: Corpus, folder: Path, config: ExploreConfig | None = None) -> Path:
@@ -176,7 +202,7 @@ def _numbers(corpus: Corpus, classes: Classes) -> tuple[tuple[str, str], ...]:
     return tuple(numbers)
 
 
-def _brief(corpus: Corpus, classes: Classes, asked: tuple[Question, ...]) -> list[str]:
+def _brief(corpus: Corpus, classes: Classes, asked: tuple[Question, ...], *, has_findings: bool) -> list[str]:
     """The sentences to read when nothing else is."""
     counts = [count for count in stats.class_counts(corpus, classes) if count.name in classes.known]
     said = []
@@ -213,7 +239,7 @@ def _brief(corpus: Corpus, classes: Classes, asked: tuple[Question, ...]) -> lis
             f"Native rates go from {rates[0] / 1000:g} to {rates[-1] / 1000:g} kHz: only sound below "
             f"{rates[0] / 2:g} Hz is in every recording."
         )
-    if corpus.findings:
+    if has_findings:
         number = f"{len(corpus.findings)} findings are" if len(corpus.findings) > 1 else "One finding is"
         said.append(f"{number} listed below: what the builder of the dataset could not mend.")
     return said

@@ -175,7 +175,7 @@ def test_export_puts_six_models_into_the_store(finished):
     said = call("export", finished.work)
     assert said.status == 0, said
     tags = said.out.split()
-    assert [tag.partition(":")[0] for tag in tags] == [f"jaxresp-{name}" for name in SIX]
+    assert [tag.partition(":")[0] for tag in tags] == [f"jaxresp-{name}" for name in (*SIX, "about")]
     for tag in tags:
         name, _, version = tag.partition(":")
         assert (Path(os.environ["BENTOML_HOME"]) / "models" / name / version).is_dir()
@@ -199,4 +199,4 @@ def test_demo_without_serving(tmp_path, monkeypatch, finished):
     said = call("demo", "--no-serve")
     assert said.status == 0, said
     assert calls == [("made-up-icbhi", "demo")]
-    assert re.findall(r"exported jaxresp-(\S+):", said.out) == SIX
+    assert re.findall(r"exported jaxresp-(\S+):", said.out) == [*SIX, "about"]

@@ -18,7 +18,7 @@ import pytest
 import soxr
 
 from jaxresp import cli
-from jaxresp.explore import ExploreConfig, ExploreError, explore, write_report
+from jaxresp.explore import ExploreConfig, ExploreError, explore, overview, write_report
 from jaxresp.explore import report as writing
 from jaxresp.explore import statistics as stats
 from jaxresp.explore.sound_figures import clip_wav
@@ -360,3 +360,35 @@ def test_a_folder_that_is_no_prepared_dataset_is_refused_in_a_line(tmp_path):
     status, out, err = call("explore", tmp_path, "--out", tmp_path / "out")
     assert (status, out) == (2, "") and re.search(r"no prepared dataset; .*`?jaxresp (data )?prepare", err)
     assert not (tmp_path / "out").exists()
+
+
+# Inside another page
+
+
+@pytest.fixture(scope="module")
+def inside(uneven_corpus):
+    return overview(uneven_corpus, seed=4)
+
+
+def test_the_overview_shows_no_single_recording(inside, page, uneven_corpus):
+    taken_apart = Page(inside)
+    assert not taken_apart.all("audio")
+    named = [name for name in uneven_corpus.recording.tolist() if name in inside]
+    assert named == []
+    assert set(taken_apart.tables) == set(page.tables) > {"Diagnoses"}
+    assert taken_apart.tables == page.tables
+
+
+def test_the_overview_reaches_nothing_outside_itself(inside):
+    taken_apart = Page(inside)
+    assert {"html", "head", "body", "script", "link", "iframe"}.isdisjoint(name for name, _ in taken_apart.elements)
+    (first, *_), ids = taken_apart.elements, [a["id"] for _, a in taken_apart.elements if "id" in a]
+    assert first == ("div", {"class": "jaxresp-data"})
+    assert all("-" in name for name in ids)  # of parts of the figures only: "<figure>-<part>"
+    style = "".join(text for where, text in taken_apart.texts if where == "style")
+    depth, outside = 0, []
+    for piece in re.split(r"([{}])", style):
+        depth += {"{": 1, "}": -1}.get(piece, 0)
+        outside += [piece.strip()] if depth == 0 and piece.strip() not in ("", "}") else []
+    assert depth == 0 and set(outside) == {".jaxresp-data", ".dark .jaxresp-data"}
+    assert not re.search(r"(src|href)=\"(?!data:|#)", inside) and "@import" not in inside

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -17,6 +18,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 import soundfile
 
@@ -53,12 +55,14 @@ class Served:
         offline: the same Classifiers, loaded here.
         log: everything it has printed.
         pages: the folder where its page keeps temporary files.
+        pid: of its first process.
     """
 
     url: str
     offline: dict[str, Classifier]
     log: Path
     pages: Path
+    pid: int
 
     def post(self, path: str, sound: bytes | None, **fields: str) -> httpx.Response:
         """Send a form."""
@@ -69,6 +73,11 @@ class Served:
         """Classify with the named model."""
         task, features = name.split("-")
         return self.post("/v1/classify_with", sound, task=task, features=features)
+
+    def memory_bytes(self) -> int:
+        """Resident memory of all its processes."""
+        first = psutil.Process(self.pid)
+        return sum(process.memory_info().rss for process in (first, *first.children(recursive=True)))
 
     def metrics(self) -> dict[str, float]:
         """Every sample of /metrics, by its name with its labels."""
@@ -99,18 +108,23 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def served(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The service, started once, through the function behind `jaxresp serve`; stopped by Ctrl-C."""
-    store_classifiers(run_folder)
-    port, folder = free_port(), tmp_path_factory.mktemp("served")
+@contextlib.contextmanager
+def serving(run_folder: Path, folder: Path, **settings: str) -> Iterator[Served]:
+    """A service, started through the function behind `jaxresp serve`, stopped by Ctrl-C.
+
+    Args:
+        run_folder: whose six Classifiers are in the model store.
+        folder: for its log, its temporary files and its cache.
+        settings: environment variables.
+    """
+    port = free_port()
     log, pages = folder / "log.txt", folder / "tmp"
     pages.mkdir()
     command = f"from bento.serve import serve; raise SystemExit(serve({port}))"
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-c", command],
-            env=environment(TMPDIR=str(pages), XDG_CACHE_HOME=str(folder)),
+            env=environment(TMPDIR=str(pages), XDG_CACHE_HOME=str(folder), **settings),
             cwd=folder,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -122,7 +136,7 @@ def served(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
                 pytest.fail(f"the service did not start:\n{log.read_text()[-4000:]}")
             time.sleep(0.2)
         offline = {name: Classifier.load(run_folder / "classifiers" / name) for name in NAMES}
-        yield Served(f"http://127.0.0.1:{port}", offline, log, pages)
+        yield Served(f"http://127.0.0.1:{port}", offline, log, pages, process.pid)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0, "Ctrl-C did not end the service in good order"
         assert not list(pages.glob("jaxresp-ui-*")), "the page left its uploads behind"
@@ -130,6 +144,14 @@ def served(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         if process.poll() is None:
             process.terminate()
             process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def served(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The service, started once for all tests."""
+    store_classifiers(run_folder)
+    with serving(run_folder, tmp_path_factory.mktemp("served")) as running:
+        yield running
 
 
 def assert_same_answer(served_json: dict[str, Any], offline: dict[str, Any]) -> None:

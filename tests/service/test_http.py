@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -50,6 +52,108 @@ def test_quick_endpoint_uses_the_quick_model(served: Served) -> None:
     quick = httpx.get(f"{served.url}/v1/models").json()["quick"]
     response = served.post("/v1/classify", SHORT["4 kHz, 16 bit"])
     assert_same_answer(response.json(), served.offline[quick].predict(SHORT["4 kHz, 16 bit"]).to_json())
+
+
+def test_all_models_at_once(served: Served) -> None:
+    for sound in SHORT.values():
+        predictions = served.post("/v1/compare", sound).json()["predictions"]
+        assert list(predictions) == list(NAMES)
+        for name, prediction in predictions.items():
+            assert_same_answer(prediction, served.offline[name].predict(sound).to_json())
+
+
+def _many(served: Served, sounds: list[bytes], **fields: str) -> httpx.Response:
+    files = [("audio", (f"{PATIENT}-{i}.wav", sound)) for i, sound in enumerate(sounds)]
+    return httpx.post(f"{served.url}/v1/classify_many", files=files, data=fields, timeout=120)
+
+
+def test_several_sounds_each_with_an_answer_or_an_error_in_their_order(served: Served) -> None:
+    good, bad = list(SHORT.values()), [sound for sound, _ in BAD.values()]
+    sounds = [sound for pair in zip(bad, good * 9, strict=False) for sound in pair][:16]
+    quick = httpx.get(f"{served.url}/v1/models").json()["quick"]
+    for fields, name in (({"task": "binary", "features": "mfcc"}, "binary-mfcc"), ({}, quick)):
+        response = _many(served, sounds, **fields)
+        assert response.status_code == 200
+        assert PATIENT not in response.text
+        answers = response.json()["answers"]
+        assert len(answers) == len(sounds)
+        for sound, answer in zip(sounds, answers, strict=True):
+            if sound in good:
+                assert_same_answer(answer["prediction"], served.offline[name].predict(sound).to_json())
+            else:
+                assert answer["error"]["type"] == next(kind for content, kind in BAD.values() if content == sound)
+
+
+def test_an_explanation_comes_with_its_answer(served: Served) -> None:
+    offline = served.offline["binary-mfcc"]
+    chosen = {"task": "binary", "features": "mfcc"}
+    for sound in SHORT.values():
+        for fields in (chosen, chosen | {"class": offline.classes[0]}, chosen | {"class": offline.classes[1]}):
+            response = served.post("/v1/explain", sound, **fields)
+            assert response.status_code == 200, response.text
+            assert_same_answer(response.json()["prediction"], offline.predict(sound).to_json())
+            expected = offline.explain(offline.decode(sound), fields.get("class")).to_json()
+            assert response.json()["explanation"]["class"] == expected["class"]
+            assert response.json()["explanation"]["saliency"]["values"] == pytest.approx(
+                expected["saliency"]["values"], rel=1e-2, abs=1e-3
+            )
+    response = served.post("/v1/explain", GOOD, **chosen, **{"class": "sick"})
+    assert (response.status_code, response.json()["error"]["type"]) == (404, "UnknownClass")
+
+
+def test_a_model_shows_its_card(served: Served) -> None:
+    for name in NAMES:
+        model = httpx.get(f"{served.url}/v1/models/{name}").json()
+        assert (model["name"], model["card"]) == (name, served.offline[name].card)
+    response = httpx.get(f"{served.url}/v1/models/{PATIENT}")
+    assert (response.status_code, response.json()["error"]["type"]) == (404, "UnknownModel")
+
+
+@pytest.mark.parametrize("age", ["-1", "131", "nan", "inf", "old", "1e9", "4 0"])
+def test_absurd_ages_are_refused(served: Served, age: str) -> None:
+    response = served.post("/v1/classify", GOOD, age_years=age)
+    assert (response.status_code, response.json()["error"]["type"]) == (422, "InvalidField")
+
+
+def test_two_sounds_where_one_is_asked_about(served: Served) -> None:
+    files = [("audio", ("a.wav", GOOD)), ("audio", ("b.wav", GOOD))]
+    for path in ("classify", "classify_with", "compare", "explain"):
+        data = {"task": "binary", "features": "mfcc"}
+        response = httpx.post(f"{served.url}/v1/{path}", files=files, data=data, timeout=60)
+        assert (response.status_code, response.json()["error"]["type"]) == (422, "TooManyParts")
+        assert "classify_many" in response.json()["error"]["message"]
+
+
+def test_every_answer_bears_a_request_id(served: Served) -> None:
+    asked = "4bf92f35-77b3.4da6_a:1"
+    requests = [("GET", "/v1/models"), ("GET", "/nowhere"), ("GET", "/v1/classify"), ("POST", "/v1/classify")]
+    for method, path in requests:
+        response = httpx.request(method, served.url + path, headers={"x-request-id": asked})
+        assert response.headers["x-request-id"] == asked
+    unsafe = ["", "a b", "x" * 65, '"', "é".encode()]
+    given = [httpx.get(f"{served.url}/v1/models", headers={"x-request-id": bad}) for bad in unsafe]
+    ids = [response.headers["x-request-id"] for response in given]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch("[0-9a-f]{16}", each) for each in ids)
+
+
+def test_a_log_line_tells_of_the_request_and_nothing_of_the_sound(served: Served) -> None:
+    response = served.post("/v1/classify_with", GOOD, task="binary", features=PATIENT)
+    lines = [json.loads(line) for line in served.log.read_text().splitlines() if line.startswith("{")]
+    line = next(line for line in lines if line.get("request_id") == response.headers["x-request-id"])
+    assert line.keys() == {"time", "level", "logger", "message", "request_id", "route", "method", "status", "seconds"}
+    assert (line["route"], line["method"], line["status"]) == ("/v1/classify_with", "POST", 404)
+    assert line["seconds"] > 0
+    assert PATIENT not in served.log.read_text()
+
+
+def test_old_and_unknown_addresses_are_answered_as_every_other_error(served: Served) -> None:
+    for method, path, status in (
+        ("POST", "/classify", 404), ("GET", "/models", 404), ("GET", "/v1/classify", 405), ("PUT", "/v1/models", 405)
+    ):  # fmt: skip
+        response = httpx.request(method, served.url + path)
+        assert response.status_code == status
+        assert set(response.json()["error"]) == {"type", "message"}
 
 
 def test_models_are_listed(served: Served) -> None:

@@ -12,7 +12,7 @@ import bentoml
 import pytest
 
 from bento.serve import PortInUse, check_port, serve
-from bento.store import NAMES, ModelsNotReady, content_hash, quick_name, store_classifiers
+from bento.store import ABOUT, CONTENT, NAMES, ModelsNotReady, content_hash, quick_name, store_classifiers
 from jaxresp.classifier import ClassifierAltered
 
 from .conftest import environment, free_port
@@ -20,12 +20,12 @@ from .conftest import environment, free_port
 
 def test_storing_twice_changes_nothing(run_folder: Path) -> None:
     tags = store_classifiers(run_folder)
-    assert [tag.split(":")[0] for tag in tags] == [f"jaxresp-{name}" for name in NAMES]
+    assert [tag.split(":")[0] for tag in tags] == [f"jaxresp-{name}" for name in (*NAMES, ABOUT)]
     created = [bentoml.models.get(tag).info.creation_time for tag in tags]
     assert store_classifiers(run_folder) == tags
     assert [bentoml.models.get(tag).info.creation_time for tag in tags] == created
-    for name, tag in zip(NAMES, tags, strict=True):
-        stored = Path(bentoml.models.get(tag).path_of("classifier"))
+    for name, tag in zip(NAMES, tags[:-1], strict=True):
+        stored = Path(bentoml.models.get(tag).path_of(CONTENT))
         assert content_hash(stored) == content_hash(run_folder / "classifiers" / name)
 
 

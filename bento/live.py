@@ -1,0 +1,274 @@
+"""What the page shows of the running service: counts since the start, and rates and times over the last minute.
+
+Read from the same metrics that Prometheus scrapes, so it holds for all workers. A thread measures every few seconds,
+because a rate needs an earlier count to compare with; without it the first look has no rate yet, and says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from bento.metrics import ProcessMeter
+from bento.samples import Samples, read_samples, total
+
+WINDOW_S = 60.0  # what "now" means: long enough for a quantile, short enough to see a change
+PERIOD_S = 5.0  # between two measurements
+HISTORY_S = 600.0  # how far back the page can draw
+API = "/v1/"  # routes that count as requests; the page's own polling does not
+
+_TOTAL, _SECONDS = "bentoml_service_request_total", "bentoml_service_request_duration_seconds_bucket"
+
+
+@dataclass(frozen=True)
+class Route:
+    """The traffic of one route.
+
+    Attributes:
+        route: its template, such as "/v1/models/{name}".
+        by_status: requests since the start, by HTTP status.
+        per_second: requests per second over the window.
+        p50_s, p95_s, p99_s: response times over the window, interpolated within the histogram's buckets; None without
+            requests. Never more than the largest finite bucket.
+    """
+
+    route: str
+    by_status: dict[str, int]
+    per_second: float
+    p50_s: float | None
+    p95_s: float | None
+    p99_s: float | None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One measurement of the past, for a curve.
+
+    Attributes:
+        age_s: how long ago.
+        per_second: requests per second since the measurement before.
+        errors_per_second: those answered with 5xx.
+    """
+
+    age_s: float
+    per_second: float
+    errors_per_second: float
+
+
+@dataclass(frozen=True)
+class Live:
+    """The service now.
+
+    Attributes:
+        ready: whether every model is loaded and compiled.
+        uptime_s: seconds since the oldest worker started.
+        window_s: the seconds that rates, times and shares refer to; 0 while there is nothing to compare with.
+        requests: requests to the API since the start.
+        per_second: of them, over the window.
+        error_rate: share answered with 5xx over the window; None without requests.
+        p50_s, p95_s, p99_s: response times of the API over the window; None without requests.
+        routes: every route that was asked for, the page's own included, busiest first.
+        predictions: answers since the start, by model, then label ("abstained" where the model gave none).
+        abstentions: answers without a label since the start, by reason.
+        rejections: refused requests since the start, by reason; only reasons that occurred.
+        in_progress: sounds being worked on.
+        queued_windows: windows waiting for a network.
+        audio_s: seconds of sound decoded since the start.
+        compilations: programs compiled since the start.
+        resident_bytes: memory of the workers.
+        cpu_share: processors in use over the window: 1.0 is one of them, fully.
+        history: the last minutes, oldest first.
+    """
+
+    ready: bool
+    uptime_s: float
+    window_s: float
+    requests: int
+    per_second: float
+    error_rate: float | None
+    p50_s: float | None
+    p95_s: float | None
+    p99_s: float | None
+    routes: tuple[Route, ...]
+    predictions: dict[str, dict[str, int]]
+    abstentions: dict[str, int]
+    rejections: dict[str, int]
+    in_progress: int
+    queued_windows: int
+    audio_s: float
+    compilations: int
+    resident_bytes: int
+    cpu_share: float
+    history: tuple[Moment, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types for json.dumps."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    at_s: float
+    samples: Samples
+    requests: float
+    errors: float
+
+
+class History:
+    """Measurements of the last minutes, and what they say. Safe to use from several threads.
+
+    Args:
+        read: gives the value of every series.
+        clock: seconds on any steady scale.
+    """
+
+    def __init__(self, read: Callable[[], Samples] = read_samples, clock: Callable[[], float] = time.monotonic) -> None:
+        self._read, self._clock = read, clock
+        self._recent: deque[_Measured] = deque()  # in full, as far back as the window
+        self._curve: deque[tuple[float, float, float]] = deque(maxlen=round(HISTORY_S / PERIOD_S))
+        self._lock = threading.Lock()
+
+    def measure(self) -> None:
+        """Keep a measurement."""
+        now = self._now()
+        with self._lock:
+            self._recent.append(now)
+            while len(self._recent) > 2 and now.at_s - self._recent[1].at_s >= WINDOW_S:
+                self._recent.popleft()
+            self._curve.append((now.at_s, now.requests, now.errors))
+
+    def snapshot(self) -> Live:
+        """The service now, compared with a minute ago, or with the first measurement when that is later."""
+        now = self._now()
+        with self._lock:
+            if not self._recent:
+                self._recent.append(now)
+            before = next((m for m in reversed(self._recent) if now.at_s - m.at_s >= WINDOW_S), self._recent[0])
+            curve = tuple(self._curve)
+        return _compare(before, now, curve)
+
+    def _now(self) -> _Measured:
+        samples = self._read()
+        counts = total(samples, _TOTAL, "endpoint", "http_response_code")
+        api = [(status, n) for (route, status), n in counts.items() if route.startswith(API)]
+        errors = sum(n for status, n in api if status.startswith("5"))
+        return _Measured(self._clock(), samples, sum(n for _, n in api), errors)
+
+
+def _compare(before: _Measured, now: _Measured, curve: Iterable[tuple[float, float, float]]) -> Live:
+    window_s = now.at_s - before.at_s
+
+    def per_second(rise: float) -> float:
+        return max(0.0, rise) / window_s if window_s > 0 else 0.0
+
+    def rise(name: str, *by: str) -> dict[tuple[str, ...], float]:
+        earlier = total(before.samples, name, *by)
+        return {key: max(0.0, n - earlier.get(key, 0.0)) for key, n in total(now.samples, name, *by).items()}
+
+    def value(name: str) -> float:
+        return sum(now.samples.get(name, {}).values())
+
+    def by_reason(name: str) -> dict[str, int]:
+        return {reason: round(n) for (reason,), n in sorted(total(now.samples, name, "reason").items()) if n}
+
+    predictions: dict[str, dict[str, int]] = {}
+    for (model, label), n in total(now.samples, "jaxresp_predictions_total", "model", "label").items():
+        predictions.setdefault(model, {})[label] = round(n)
+    by_status: dict[str, dict[str, int]] = {}
+    for (route, status), n in sorted(total(now.samples, _TOTAL, "endpoint", "http_response_code").items()):
+        if n:
+            by_status.setdefault(route, {})[status] = round(n)
+    asked = rise(_TOTAL, "endpoint")
+    seconds: dict[str, dict[float, float]] = {}
+    of_api: dict[float, float] = {}
+    for (route, bound), n in rise(_SECONDS, "endpoint", "le").items():
+        seconds.setdefault(route, {})[float(bound)] = n
+        if route.startswith(API):
+            of_api[float(bound)] = of_api.get(float(bound), 0.0) + n
+    routes = [
+        Route(route, counts, per_second(asked[(route,)]), **_quantiles(seconds.get(route, {})))
+        for route, counts in by_status.items()
+    ]
+    started_s = min(now.samples.get("jaxresp_process_start_time_seconds", {}).values(), default=time.time())
+    requests = now.requests - before.requests
+    return Live(
+        ready=value("jaxresp_ready") == 1,
+        uptime_s=max(0.0, time.time() - started_s),
+        window_s=window_s,
+        requests=round(now.requests),
+        per_second=per_second(requests),
+        error_rate=(now.errors - before.errors) / requests if requests > 0 else None,
+        **_quantiles(of_api),
+        routes=tuple(sorted(routes, key=lambda r: (-sum(r.by_status.values()), r.route))),
+        predictions=predictions,
+        abstentions=by_reason("jaxresp_abstentions_total"),
+        rejections=by_reason("jaxresp_rejections_total"),
+        in_progress=round(value("jaxresp_classifications_in_progress")),
+        queued_windows=round(value("jaxresp_queued_windows")),
+        audio_s=value("jaxresp_audio_seconds_total"),
+        compilations=round(value("jaxresp_compilations_total")),
+        resident_bytes=round(value("jaxresp_process_resident_bytes")),
+        cpu_share=per_second(sum(rise("jaxresp_process_cpu_seconds_total").values())),
+        history=tuple(
+            Moment(now.at_s - t1, max(0.0, n1 - n0) / (t1 - t0), max(0.0, e1 - e0) / (t1 - t0))
+            for (t0, n0, e0), (t1, n1, e1) in pairwise(curve)
+        ),
+    )
+
+
+def _quantiles(counts: Mapping[float, float]) -> dict[str, float | None]:
+    return {f"p{percent}_s": quantile(counts, percent / 100) for percent in (50, 95, 99)}
+
+
+def quantile(counts: Mapping[float, float], q: float) -> float | None:
+    """A quantile from a histogram, as Prometheus' histogram_quantile estimates it.
+
+    Args:
+        counts: how many fell into each bucket, by its upper bound; the last bound is infinity.
+        q: 0 to 1.
+
+    Returns:
+        A value interpolated within its bucket, the largest finite bound when it lies beyond, None for no counts.
+    """
+    n_all = sum(counts.values())
+    if n_all <= 0:
+        return None
+    rank, seen, lower = q * n_all, 0.0, 0.0
+    for upper, n in sorted(counts.items()):
+        if seen + n >= rank and n > 0:
+            return lower if upper == float("inf") else lower + (upper - lower) * (rank - seen) / n
+        seen, lower = seen + n, upper
+    return lower
+
+
+_HISTORY = History()
+
+
+def snapshot() -> Live:
+    """The service now; a few milliseconds."""
+    return _HISTORY.snapshot()
+
+
+def watch() -> Callable[[], None]:
+    """Measure this process every few seconds, from now on.
+
+    Returns:
+        What ends it.
+    """
+    meter, stopped = ProcessMeter(), threading.Event()
+
+    def run() -> None:
+        while True:
+            meter.measure()
+            _HISTORY.measure()
+            if stopped.wait(PERIOD_S):
+                return
+
+    threading.Thread(target=run, name="watch", daemon=True).start()
+    return stopped.set
