@@ -7,6 +7,7 @@ answers and equal labels say something.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 import soundfile
 
 from jaxresp import models
-from jaxresp.audio import read_audio
+from jaxresp.audio import Recording, read_audio
 from jaxresp.classifier import Classifier, untrained
 from jaxresp.models import NetworkConfig
 from jaxresp.train import Standardisation
@@ -95,20 +96,25 @@ def write_run(folder: Path) -> Path:
     """The six Classifiers, as `jaxresp run` leaves them, in folder/classifiers."""
     heard = [read_audio(sound) for rate_hz in RATES_HZ for sound in sounds(rate_hz, 4)]
     for seed, name in enumerate(NAMES):
-        blank = untrained(name, seed)
-        network = NetworkConfig(blank.frontend.network, filters=FILTERS, dense=DENSE)
-        spec = replace(blank.spec, network=network, seed=seed)
-        size = spec.frontend.n_coefficients
-        graph, weights = models.create(network, size, spec.task.n_outputs, seed)
-        by = Standardisation(np.full(size, -20.0, np.float32), np.full(size, 15.0, np.float32))
-        narrow = Classifier(spec, graph, weights, by)
-        logits = np.concatenate([narrow.logits(*narrow.cut(recording)[:2]) for recording in heard])
-        head = weights.params["head"]["logits"]
-        spread = 2.0 / np.maximum(logits.std(axis=0), 1e-6)
-        head["kernel"][...] = head["kernel"][...] * spread
-        head["bias"][...] = (head["bias"][...] - logits.mean(axis=0)) * spread
-        Classifier(spec, graph, weights, by, card=blank.card).save(folder / "classifiers" / name)
+        spread(name, heard, seed=seed).save(folder / "classifiers" / name)
     return folder
+
+
+def spread(name: str, heard: Sequence[Recording], *, filters: int = FILTERS, seed: int = 0) -> Classifier:
+    """An untrained Classifier whose logits over these recordings have mean 0 and standard deviation 2."""
+    blank = untrained(name, seed)
+    network = NetworkConfig(blank.frontend.network, filters=filters, dense=DENSE)
+    spec = replace(blank.spec, network=network, seed=seed)
+    size = spec.frontend.n_coefficients
+    graph, weights = models.create(network, size, spec.task.n_outputs, seed)
+    by = Standardisation(np.full(size, -20.0, np.float32), np.full(size, 15.0, np.float32))
+    narrow = Classifier(spec, graph, weights, by)
+    logits = np.concatenate([narrow.logits(*narrow.cut(recording)[:2]) for recording in heard])
+    head = weights.params["head"]["logits"]
+    factor = 2.0 / np.maximum(logits.std(axis=0), 1e-6)
+    head["kernel"][...] = head["kernel"][...] * factor
+    head["bias"][...] = (head["bias"][...] - logits.mean(axis=0)) * factor
+    return Classifier(spec, graph, weights, by, card=blank.card)
 
 
 def load(folder: Path, name: str = QUICK) -> Classifier:

@@ -34,6 +34,7 @@ class Pipeline:
         settings, task = self.spec.frontend, self.spec.task
         arrays = storage.unpack((folder / "weights.npz").read_bytes())
         graph, weights, by = from_arrays(arrays, self.spec.network, settings.n_coefficients, task.n_outputs)
+        weights, by = jax.device_put((weights, by))
         self.network = jax.jit(lambda features: models.apply(graph, weights, standardise(features, by)))
         frames = settings.n_frames(self.spec.window.length_samples(settings.rate_hz))
         self.network(np.zeros((1, frames, settings.n_coefficients), np.float32))
