@@ -41,6 +41,10 @@ stroke-linecap="round" aria-hidden="true"><path d="M3 22h5l3-9 5 20 5-27 5 30 5-
 <div><h1>Respiratory sounds</h1><p>Upload or record breath sounds and see what a small neural network hears in them.</p>
 </div></header>"""
 
+# How often Gradio's queue looks whether anybody has pressed a button. Its own choice of 1 ms, in two loops, costs the
+# API's requests as much as BentoML does (experiments/benchmarks/serving/hops.py).
+_POLL_S = 0.02
+
 
 @contextlib.contextmanager
 def mount(engine: Engine) -> Iterator[FastAPI]:
@@ -65,6 +69,7 @@ def mount(engine: Engine) -> Iterator[FastAPI]:
             theme=_theme(),
             css=(_HERE / "ui.css").read_text(),
         )
+        blocks._queue.sleep_when_free = blocks._queue.progress_update_sleep_when_free = _POLL_S
         yield web
 
 
