@@ -206,11 +206,11 @@ class Classifier:
         while first < len(samples):
             bucket = _bucket(len(samples) - first)
             some, its_scale = samples[first : first + bucket], scale[first : first + bucket]
-            fill = ((0, bucket - len(some)), (0, 0))
-            padded, padded_scale = np.pad(some, fill), np.pad(its_scale, fill[0])
-            parts.append(
-                np.asarray(self._forward(self._weights, self._standardisation, padded, padded_scale))[: len(some)]
-            )
+            missing = bucket - len(some)
+            if missing:
+                some, its_scale = np.pad(some, ((0, missing), (0, 0))), np.pad(its_scale, (0, missing))
+            logits = np.asarray(self._forward(self._weights, self._standardisation, some, its_scale))
+            parts.append(logits[: bucket - missing])
             first += bucket
         return np.concatenate(parts)
 
