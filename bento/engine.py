@@ -185,11 +185,29 @@ class Engine:
         with self.load.taking_on():
             async with self._until(self._deadline()):
                 windows = (await self._decode(sound, name))[name]
-                answer = await self._ask(name, windows, None)
-                explanation = await asyncio.get_running_loop().run_in_executor(
-                    self._explaining, self.classifiers[name].explain, windows.recording, of_class
-                )
-                return Explained(answer.prediction, answer.recording, explanation)
+                return await self._explained(await self._ask(name, windows, None), name, of_class)
+
+    async def explain_answer(self, answer: Answer, name: str) -> Explained:
+        """What in the sound spoke for an answer that the named model has given; it is not answered again.
+
+        Raises:
+            Overloaded, DeadlineExceeded: as `classify` does.
+        """
+        with self.load.taking_on():
+            async with self._until(self._deadline()):
+                return await self._explained(answer, name, None)
+
+    async def _explained(self, answer: Answer, name: str, of_class: str | None) -> Explained:
+        p = answer.prediction["probabilities"]
+        explanation = await asyncio.get_running_loop().run_in_executor(
+            self._explaining,
+            _explain,
+            self.classifiers[name],
+            name,
+            answer.recording,
+            of_class or max(p, key=p.__getitem__),
+        )
+        return Explained(answer.prediction, answer.recording, explanation)
 
     async def _classify(self, sound: bytes, name: str, age_years: float | None) -> Answer:
         return await self._ask(name, (await self._decode(sound, name))[name], age_years)
@@ -246,6 +264,11 @@ def _decode(classifiers: Mapping[str, Classifier], sound: bytes) -> dict[str, _W
                 cut[way] = _Windows(recordings[rate_hz], *classifier.cut(recordings[rate_hz]))
             windows[name] = cut[way]
     return windows
+
+
+def _explain(classifier: Classifier, name: str, recording: Recording, of_class: str | None) -> Explanation:
+    with metrics.EXPLAIN_SECONDS.labels(model=name).time():
+        return classifier.explain(recording, of_class)
 
 
 def _timed(name: str, classifier: Classifier) -> Logits:

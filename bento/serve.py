@@ -63,7 +63,9 @@ def serve(port: int = 3000, host: str = "127.0.0.1", *, ready_message: bool = Tr
         ModelsNotReady: a model is missing from the store or was altered.
     """
     check_port(port, host)
-    shipped.load_module("bento/store.py", "jaxresp._shipped_bento_store").check_store()
+    from bento.store import check_store
+
+    check_store()
     environment = {"BENTOML_DO_NOT_TRACK": "True", "GRADIO_ANALYTICS_ENABLED": "False"} | os.environ
     root = str(shipped.root())
     command = [sys.executable, "-m", "bentoml", "serve", _SERVICE, "--working-dir", root]

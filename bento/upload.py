@@ -77,18 +77,24 @@ class Form:
         Raises:
             InvalidField: not a number of years that anybody reaches.
         """
-        text = self.fields.get("age_years", "").strip()
-        if not text:
-            return None
-        try:
-            age_years = float(text)
-        except ValueError:
-            age_years = math.nan
-        if not 0 <= age_years <= _OLDEST_YEARS:
-            raise InvalidField(
-                f"age_years must be a number from 0 to {_OLDEST_YEARS:g}; leave it out when it is not known"
-            )
-        return age_years
+        return age_of(self.fields.get("age_years", ""))
+
+
+def age_of(text: str) -> float | None:
+    """An age as it was typed, or None where it is not told.
+
+    Raises:
+        InvalidField: not a number of years that anybody reaches.
+    """
+    if not text.strip():
+        return None
+    try:
+        age_years = float(text)
+    except ValueError:
+        age_years = math.nan
+    if not 0 <= age_years <= _OLDEST_YEARS:
+        raise InvalidField(f"age_years must be a number from 0 to {_OLDEST_YEARS:g}; leave it out when it is not known")
+    return age_years
 
 
 @dataclass(frozen=True)

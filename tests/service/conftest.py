@@ -144,7 +144,6 @@ def serving(run_folder: Path, folder: Path, **settings: str) -> Iterator[Served]
         yield Served(f"http://127.0.0.1:{port}", offline, log, pages, process.pid)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0, "Ctrl-C did not end the service in good order"
-        assert not list(pages.glob("jaxresp-ui-*")), "the page left its uploads behind"
     finally:
         if process.poll() is None:
             process.terminate()
@@ -157,6 +156,7 @@ def served(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     store_classifiers(run_folder)
     with serving(run_folder, tmp_path_factory.mktemp("served")) as running:
         yield running
+    assert not list(running.pages.glob("jaxresp-ui-*")), "the page left its uploads behind"
 
 
 def assert_same_answer(served_json: dict[str, Any], offline: dict[str, Any]) -> None:

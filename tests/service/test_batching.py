@@ -153,3 +153,27 @@ def test_whoever_left_makes_room_in_the_queue_at_once_and_is_not_computed() -> N
         assert network.batches == [4, 4, 4], "windows of one who had left were computed"
 
     asyncio.run(story())
+
+
+def test_the_queue_tells_what_it_holds() -> None:
+    """What joins it and what leaves it, computed or abandoned, add up; and how long each that was computed waited."""
+    network, waits, changes = Network(), [], []
+
+    async def scene() -> None:
+        batcher = Batcher(network, max_batch=4, max_queued=10, queued=changes.append, waited=waits.append)
+        first = asyncio.create_task(batcher(*_windows(4, 0)))
+        await asyncio.sleep(0.05)  # it is at the gate
+        assert sum(changes) == 0
+        others = [asyncio.create_task(batcher(*_windows(n, 0))) for n in (4, 3, 2, 6)]
+        await asyncio.sleep(0.05)  # the last was refused
+        waiting = sum(changes)
+        others[1].cancel()
+        await asyncio.sleep(0.01)
+        left = sum(changes)
+        network.gate.set()
+        await asyncio.gather(first, *others, return_exceptions=True)
+        assert (waiting, left) == (9, 6)
+
+    asyncio.run(scene())
+    assert sum(changes) == 0
+    assert len(waits) == 3 and waits[1] > 0.05
