@@ -20,6 +20,7 @@ _READY = """
   Ready. Page {at}/ui/ · API {at}/docs · metrics {at}/metrics · Ctrl-C stops.
 """
 _PATIENCE_S = 300.0  # for the ready message; compiling six networks takes a minute on a slow computer
+_GRACE_S = 20  # for requests under way when the service is stopped
 
 
 class PortInUse(JaxrespError):
@@ -62,11 +63,15 @@ def serve(port: int = 3000, host: str = "127.0.0.1", *, ready_message: bool = Tr
         ModelsNotReady: a model is missing from the store or was altered.
     """
     check_port(port, host)
-    shipped.load_module("bento/store.py", "jaxresp._shipped_bento_store").check_store()
+    from bento.store import check_store
+
+    check_store()
     environment = {"BENTOML_DO_NOT_TRACK": "True", "GRADIO_ANALYTICS_ENABLED": "False"} | os.environ
     root = str(shipped.root())
     command = [sys.executable, "-m", "bentoml", "serve", _SERVICE, "--working-dir", root]
     command += ["--host", host, "--port", str(port)]
+    # Without it an open page, whose connection never ends by itself, would keep the service from ending.
+    command += ["--timeout-graceful-shutdown", str(_GRACE_S)]
     server = subprocess.Popen(command, env=environment, start_new_session=True)
     stopped = threading.Event()
 

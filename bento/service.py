@@ -88,9 +88,7 @@ class Jaxresp:
         """Load, check and compile all six; requests are taken only afterwards."""
         use_json_logs()
         forget_the_dead()
-        from bento.starting import (
-            start_engine,
-        )  # imports JAX, which the process that only watches this one does without
+        from bento.starting import start_engine  # it imports JAX; the process that only watches this one does not
 
         stored = {name: getattr(self, name.replace("-", "_")) for name in (*NAMES, ABOUT)}
         self.engine = start_engine(stored, _LOAD)

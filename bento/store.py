@@ -56,12 +56,7 @@ def store_classifiers(run_dir: Path) -> list[str]:
         ClassifierError: a Classifier is damaged, or of another schema. Nothing has been stored then.
     """
     run_dir = Path(run_dir)
-    folders = {name: run_dir / "classifiers" / name for name in NAMES}
-    missing = [name for name, folder in folders.items() if not folder.is_dir()]
-    if missing:
-        raise ModelsNotReady(
-            f"{run_dir}: no Classifier for {', '.join(missing)}; train all six first with `jaxresp run`"
-        )
+    folders = classifier_folders(run_dir)
     versions = {name: read_files(folder).version for name, folder in folders.items()}
     load_about(run_dir)
     quick, about = _quick_of_run(run_dir), about_files(run_dir)
@@ -70,6 +65,21 @@ def store_classifiers(run_dir: Path) -> list[str]:
             Path(folder, name).write_bytes(data)
         folders[ABOUT], versions[ABOUT] = Path(folder), content_hash(Path(folder))[:12]
         return [_store(name, folders[name], versions[name], quick) for name in (*NAMES, ABOUT)]
+
+
+def classifier_folders(run_dir: Path) -> dict[str, Path]:
+    """The six Classifier directories of a run, by name.
+
+    Raises:
+        ModelsNotReady: one is missing.
+    """
+    folders = {name: run_dir / "classifiers" / name for name in NAMES}
+    missing = [name for name, folder in folders.items() if not folder.is_dir()]
+    if missing:
+        raise ModelsNotReady(
+            f"{run_dir}: no Classifier for {', '.join(missing)}; train all six first with `jaxresp run`"
+        )
+    return folders
 
 
 def _quick_of_run(run_dir: Path) -> str:

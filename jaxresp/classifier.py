@@ -33,8 +33,8 @@ from jaxresp.classifier_files import (
     write_files,
 )
 from jaxresp.cohort import Cohort
-from jaxresp.explain import Explanation, attribute_with, window_features
-from jaxresp.features import features_of
+from jaxresp.explain import Explanation, attribute_with
+from jaxresp.features import window_features
 from jaxresp.frontend import FrontEnd, frontend_from_dict, frontend_named
 from jaxresp.models import NetworkConfig, Weights, storage
 from jaxresp.pooling import pool
@@ -130,18 +130,17 @@ class Classifier:
     ):
         self.spec, self.calibration, self.card, self.version = spec, calibration or Calibration(), card, version
         self.provenance = dict(provenance or {})
-        self._graph, self._weights, self._standardisation = graph, weights, standardisation
+        self._graph = graph  # its arrays lie where it computes, or every call would bring them there
+        self._weights, self._standardisation = jax.device_put((weights, standardisation))
         self._traces = 0
 
-        def forward(
-            weights: Weights, by: Standardisation, samples: Int16[Array, "n time"], scale: Float32[Array, " n"]
+        def network(
+            weights: Weights, by: Standardisation, features: Float32[Array, "n frames coefficients"]
         ) -> Float32[Array, "n outputs"]:
             self._traces += 1  # runs when traced, not when called
-            return models.apply(
-                graph, weights, jax.numpy.asarray(standardise(features_of(spec.frontend, samples, scale), by))
-            )
+            return models.apply(graph, weights, jax.numpy.asarray(standardise(features, by)))
 
-        self._forward = jax.jit(forward)
+        self._network = jax.jit(network)
         attribute = attribute_with(spec.frontend, graph)
 
         def counted(*arguments: Any) -> Float32[Array, "frames bands"]:
@@ -201,15 +200,17 @@ class Classifier:
         self, samples: Int16[np.ndarray, "windows time"], scale: Float32[np.ndarray, " windows"]
     ) -> Float32[np.ndarray, "windows outputs"]:
         """Windows, of one recording or of many, → logits. Safe to call from several threads."""
-        parts, largest = [], BUCKETS[-1]
-        for first in range(0, len(samples), largest):
-            some, its_scale = samples[first : first + largest], scale[first : first + largest]
-            bucket = next(size for size in BUCKETS if size >= len(some))
-            fill = ((0, bucket - len(some)), (0, 0))
-            padded, padded_scale = np.pad(some, fill), np.pad(its_scale, fill[0])
-            parts.append(
-                np.asarray(self._forward(self._weights, self._standardisation, padded, padded_scale))[: len(some)]
-            )
+        parts, first = [], 0
+        while first < len(samples):
+            bucket = _bucket(len(samples) - first)
+            some, its_scale = samples[first : first + bucket], scale[first : first + bucket]
+            missing = bucket - len(some)
+            if missing:
+                some, its_scale = np.pad(some, ((0, missing), (0, 0))), np.pad(its_scale, (0, missing))
+            features = window_features(self.frontend, some, its_scale)
+            logits = np.asarray(self._network(self._weights, self._standardisation, features))
+            parts.append(logits[: bucket - missing])
+            first += bucket
         return np.concatenate(parts)
 
     def answer(
@@ -345,18 +346,35 @@ class Classifier:
         )
 
 
+def _bucket(n_windows: int) -> int:
+    """How many windows to take in the next call, of so many.
+
+    A CPU spends the same time on each window whatever their number, so none is added to fill a shape up. An accelerator
+    hardly notices them, and does notice another call.
+    """
+    if jax.default_backend() == "cpu":
+        return max(size for size in BUCKETS if size <= n_windows)
+    return next((size for size in BUCKETS if size >= n_windows), BUCKETS[-1])
+
+
 def classifier_name(task: Task, frontend: FrontEnd) -> str:
     return f"{task.name}-{frontend.name}"
 
 
-def untrained(name: str, seed: int = 0) -> Classifier:
+def untrained(name: str, seed: int = 0, *, filters: int = 4, dense: int = 8) -> Classifier:
     """A Classifier with random weights under one of the six names: it answers, and knows nothing.
 
     For trying out what stands around a Classifier. Its card says so.
+
+    Args:
+        name: "<task>-<features>".
+        seed: of the weights.
+        filters: of the first block; small by default, so that it is compiled and asked quickly.
+        dense: units of the dense layer.
     """
     task_name, _, frontend_name = name.rpartition("-")
     task, frontend = task_named(task_name), frontend_named(frontend_name)()
-    network = NetworkConfig(frontend.network, filters=4, dense=8)
+    network = NetworkConfig(frontend.network, filters, dense)
     graph, weights = models.create(network, frontend.n_coefficients, task.n_outputs, seed)
     size = frontend.n_coefficients
     return Classifier(

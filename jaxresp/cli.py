@@ -248,11 +248,33 @@ def export(work: Path) -> None:
 
 
 @cli.command()
+@click.argument("work", type=_FOLDER, required=False)
 @click.option("--port", default=3000)
 @click.option("--host", default="127.0.0.1")
-def serve(port: int, host: str) -> None:
-    """Serve the exported Classifiers: HTTP API, page at /ui, metrics at /metrics."""
+def serve(work: Path | None, port: int, host: str) -> None:
+    """Serve the exported Classifiers: HTTP API, page at /ui, metrics at /metrics.
+
+    With the WORK folder of a finished run, that is exported first.
+    """
+    if work is not None:
+        _bento("serve").check_port(port, host)  # before anything in the store is replaced
+        _bento("store").store_classifiers(work)
     sys.exit(_bento("serve").serve(port, host))
+
+
+@cli.command()
+@click.argument("out", type=_NEW)
+@click.option("--from", "work", type=_FOLDER, help="A finished run's work folder.  [default: what was exported]")
+@click.option("--title", default="Respiratory sounds", help="Of the Space.")
+@click.option(
+    "--i-may-publish", "may_publish", is_flag=True, help="Models of patients' recordings: you have cleared it."
+)
+def space(out: Path, work: Path | None, title: str, may_publish: bool) -> None:
+    """Write a Hugging Face Space into the folder OUT: page, API and six models; it runs by itself anywhere."""
+    folder = _bento("space").write_space(out, work, title=title, may_publish=may_publish)
+    click.echo(
+        f"{folder}: try it with `python app.py` there, or upload it: hf upload NAME/SPACE {folder} --repo-type space"
+    )
 
 
 @cli.command()

@@ -208,8 +208,8 @@ class MelFrontEnd(FrontEnd):
 
     @property
     def band_centres_hz(self) -> Float64[np.ndarray, " bands"]:
-        ends = spectral.hz_to_mel(np.asarray([self.f_min_hz, self.f_max_hz]), "slaney")
-        return np.asarray(spectral.mel_to_hz(np.linspace(*ends, self.n_mels + 2)[1:-1], "slaney"), np.float64)
+        low, high = (float(spectral.hz_to_mel(hz, "slaney")) for hz in (self.f_min_hz, self.f_max_hz))
+        return spectral.mel_to_hz(np.linspace(low, high, self.n_mels + 2)[1:-1], "slaney")
 
     def features(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch frames coefficients"]:
         return self.from_bands(self.log_mel(waveform))

@@ -31,6 +31,7 @@ from jaxresp.classifier import (
 )
 from jaxresp.classifier_files import SCHEMA_VERSION, json_bytes, sealed
 from jaxresp.errors import JaxrespError
+from jaxresp.features import window_features
 from jaxresp.files import sha256
 from jaxresp.frontend import FRONTENDS, Mfcc
 from jaxresp.models import NetworkConfig
@@ -110,12 +111,13 @@ def _timeline(prediction: Prediction) -> list[dict[str, float]]:
 
 def test_nothing_compiles_after_warm_up_and_a_padded_batch_answers_as_its_windows_alone(ours: Classifier) -> None:
     samples, scale = windows(40)
-    before = ours.trace_count()
+    before, features_before = ours.trace_count(), window_features._cache_size()
     alone = np.concatenate([ours.logits(samples[i : i + 1], scale[i : i + 1]) for i in range(40)])
     for n in range(1, 41):
         together = ours.logits(samples[:n], scale[:n])
         np.testing.assert_allclose(models.probabilities(together), models.probabilities(alone[:n]), atol=1e-6)
-    assert ours.trace_count() == before == len(BUCKETS) + 1  # and one for explanations
+    assert ours.trace_count() == before == len(BUCKETS) + 1  # and what an explanation needs
+    assert window_features._cache_size() == features_before
     assert len(np.unique(alone, axis=0)) == 40
 
 

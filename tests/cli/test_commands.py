@@ -9,6 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import bentoml
 import pytest
 
 import jaxresp
@@ -28,7 +29,7 @@ def test_help_and_version():
     said = call("--help")
     assert said.status == 0
     data, models = ("data", "prepare", "explore", "splits"), ("run", "train", "sweep", "evaluate", "predict")
-    for command in (*data, *models, "export", "serve", "demo"):
+    for command in (*data, *models, "export", "serve", "space", "demo"):
         assert re.search(rf"^  {command} +\S", said.out, re.MULTILINE), said.out
         assert call(command, "--help").status == 0
     assert jaxresp.__version__ in call("--version").out
@@ -180,6 +181,29 @@ def test_export_puts_six_models_into_the_store(finished):
         name, _, version = tag.partition(":")
         assert (Path(os.environ["BENTOML_HOME"]) / "models" / name / version).is_dir()
     assert call("export", finished.work).out.split() == tags
+
+
+def test_serve_exports_the_run_it_is_given(finished, monkeypatch):
+    served = []
+
+    def serve(port: int, host: str) -> int:
+        served.append((port, host, bentoml.models.get("jaxresp-about:latest").info.creation_time))
+        return 0
+
+    monkeypatch.setattr("bento.serve.serve", serve)
+    assert call("export", finished.work).status == 0
+    bentoml.models.delete("jaxresp-about:latest")
+    assert call("serve", finished.work, "--port", "3999", "--host", "127.0.0.1").status == 0
+    assert [each[:2] for each in served] == [(3999, "127.0.0.1")]
+
+
+def test_a_finished_run_of_made_up_recordings_becomes_a_space(finished, tmp_path):
+    said = call("space", tmp_path / "space", "--from", finished.work, "--title", "Breath")
+    assert said.status == 0, said
+    assert (tmp_path / "space" / "run" / "results.json").read_text() == (finished.work / "results.json").read_text()
+    assert (tmp_path / "space" / "run" / "data.html").read_text().startswith('<div class="jaxresp-data">')
+    assert "# Breath" in (tmp_path / "space" / "README.md").read_text()
+    call("space", tmp_path / "space").refused("not empty")
 
 
 def test_demo_without_serving(tmp_path, monkeypatch, finished):
