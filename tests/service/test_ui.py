@@ -79,6 +79,6 @@ def test_no_file_and_an_impossible_age_are_explained_in_the_page(client: Client,
 
 
 def test_gradios_queue_polls_at_the_pace_that_is_set() -> None:
-    """The page sets these; were they to go by another name, an idle page would take a tenth of a core again."""
+    """The page sets these; were they to go by another name, an idle page would take 3 % of a core again."""
     queue = gr.Blocks()._queue
     assert queue.sleep_when_free > 0 and queue.progress_update_sleep_when_free > 0

@@ -2,7 +2,7 @@
 
     python -m experiments.benchmarks.serving.compare [--seconds 10] [--rounds 3] [--write FILE]
 
-Needs the `bench` extra (onnx, onnxruntime, httptools). Expected: about ten minutes on two cores, most of it the load.
+Needs the `bench` extra (onnx, onnxruntime). Expected: about ten minutes on two cores, most of it the load.
 Goals: ≥ 5 × "original" (librosa features in a FastAPI handler) at a lower p99, and ≥ 1.0 × "competent" (FastAPI +
 ONNX Runtime, vectorised features) at an equal p99, for clips of 20 s at 44.1 and at 4 kHz.
 
