@@ -15,13 +15,22 @@ import pytest
 from bento import openapi
 from bento.errors import ANSWERS
 from bento.openapi import document
+from jaxresp.classifier import untrained
 
-from .conftest import Served, environment
+from .conftest import Served, breath, encode, environment
 
 
 def test_every_status_that_is_answered_is_told() -> None:
     told = set(document()["paths"]["/v1/classify"]["post"]["responses"])
     assert told == {str(status) for status, _ in ANSWERS.values() if status != 499} | {"200", "500"}
+
+
+def test_a_prediction_has_the_properties_that_are_told() -> None:
+    prediction = untrained("binary-mfcc").predict(encode(breath(1, 4_000), 4_000)).to_json()
+    schemas = document()["components"]["schemas"]
+    assert prediction.keys() == schemas["Prediction"]["properties"].keys()
+    assert prediction["audio"].keys() == schemas["AudioFacts"]["properties"].keys()
+    assert prediction["model"].keys() == schemas["Prediction"]["properties"]["model"]["properties"].keys()
 
 
 def test_the_readme_tells_of_every_error_under_its_status() -> None:
