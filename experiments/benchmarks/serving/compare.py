@@ -102,15 +102,27 @@ Start = Callable[[Path, Path], AbstractContextManager[Server]]
 
 def tuned(name: str, run: Path, folder: Path, clips: Sequence[Clip], seconds: float, clients: int) -> Tuned:
     """A rival with the workers and threads that answer most requests per second, and the table of those tried."""
-    tried: dict[str, Start] = {
-        "competent": {
-            f"{workers} workers, {intra_op} ONNX threads, {threads} recordings at a time": partial(
-                servers.competent, workers=workers, intra_op=intra_op, threads=threads
+    choices: dict[str, list[dict[str, int]]] = {
+        "competent": [
+            {"workers": workers, "intra_op": intra_op, "threads": threads, "blas": blas}
+            for workers, intra_op, threads, blas in (
+                (1, 1, 2, 2),  # BLAS as it is installed: its small products wait for each other
+                (1, 1, 1, 1),
+                (1, 1, 2, 1),
+                (1, 2, 2, 1),
+                (1, 1, 4, 1),
+                (2, 1, 1, 1),
+                (2, 1, 2, 1),
             )
-            for workers, intra_op, threads in ((1, 1, 1), (1, 1, 2), (1, 2, 2), (1, 1, 4), (2, 1, 1), (2, 1, 2))
-        },
-        "original": {f"{workers} workers": partial(servers.original, workers=workers) for workers in (1, 2)},
-    }[name]
+        ],
+        "original": [{"workers": workers, "blas": blas} for workers, blas in ((1, 2), (1, 1), (2, 1))],
+    }
+    server_of: dict[str, Callable[..., AbstractContextManager[Server]]]
+    server_of = {"competent": servers.competent, "original": servers.original}
+    tried: dict[str, Start] = {
+        ", ".join(f"{key} {value}" for key, value in settings.items()): partial(server_of[name], **settings)
+        for settings in choices[name]
+    }
     rows: dict[str, Row] = {}
     for settings, start in tried.items():
         with start(run, folder) as server:
