@@ -34,7 +34,7 @@ _RESAMPLER = (
     "HQ"  # soxr's 20 bits: ripple below 0.01 dB up to 91 % of the lower Nyquist, images and aliases below -120 dB
 )
 _BLOCK_FRAMES = 1 << 17  # frames decoded at a time: memory does not grow with what a header claims
-_RESAMPLED_FRAMES = 1 << 15  # at a time, in or out: soxr's buffers stay in a core's cache; a block takes it twice as long
+_RESAMPLED_FRAMES = 1 << 15  # at a time, in or out: within a core's cache soxr takes half the time, at 4 kHz
 _INT16_STEP = np.float32(2**-15)  # what libsndfile multiplies by, too: a power of two, so nothing is rounded
 _ABSURD_PEAK = 1e6  # 120 dB above full scale: no float file means that
 _UNKNOWN_BYTES = 0x7FFF_0000  # streaming writers put a size from here up to 2^32 - 1 for "not known yet"
