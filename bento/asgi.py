@@ -10,6 +10,7 @@ from typing import NoReturn, TypeVar
 
 import bentoml
 from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.server.http.traffic import TimeoutMiddleware
 from opentelemetry.util.http import ExcludeList
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -84,6 +85,8 @@ class LabelledService(bentoml.Service[T]):
             BentoMLContainer.tracing_excluded_urls.set(ExcludeList([".*"]))
         routes = {api.route for api in self.apis.values()}
         app: Starlette = super().to_asgi(is_main=is_main)
+        # Ours come first (limits.py), and for each request BentoML's keeps a timer until it would have run out.
+        app.user_middleware = [each for each in app.user_middleware if each.cls is not TimeoutMiddleware]
         app.add_exception_handler(HTTPException, http_error)
         return LabelledPaths(RequestLog(app), routes | KNOWN_PATHS)
 

@@ -34,6 +34,7 @@ _RESAMPLER = (
     "HQ"  # soxr's 20 bits: ripple below 0.01 dB up to 91 % of the lower Nyquist, images and aliases below -120 dB
 )
 _BLOCK_FRAMES = 1 << 17  # frames decoded at a time: memory does not grow with what a header claims
+_RESAMPLED_FRAMES = 1 << 15  # at a time, in or out: within a core's cache soxr takes half the time, at 4 kHz
 _INT16_STEP = np.float32(2**-15)  # what libsndfile multiplies by, too: a power of two, so nothing is rounded
 _ABSURD_PEAK = 1e6  # 120 dB above full scale: no float file means that
 _UNKNOWN_BYTES = 0x7FFF_0000  # streaming writers put a size from here up to 2^32 - 1 for "not known yet"
@@ -305,6 +306,7 @@ def _record(
     """Blocks of samples → mono, resampled, int16 × scale."""
     meter = Meter(native_rate_hz, channels)
     stream = soxr.ResampleStream(native_rate_hz, rate_hz, 1, dtype="float32", quality=_RESAMPLER)
+    at_once = max(1, _RESAMPLED_FRAMES * native_rate_hz // max(native_rate_hz, rate_hz))
     pieces = []
     for block in blocks:
         if not max(-block.min(), block.max()) <= _ABSURD_PEAK:  # also true of NaN
@@ -316,7 +318,10 @@ def _record(
         mono = block[:, 0] if channels == 1 else block.mean(axis=1, dtype=np.float64)
         mono = mono.astype(np.float32, copy=False)
         meter.hear(block, mono)
-        pieces.append(mono if native_rate_hz == rate_hz else stream.resample_chunk(mono))
+        if native_rate_hz == rate_hz:
+            pieces.append(mono)
+        else:
+            pieces += [stream.resample_chunk(mono[i : i + at_once]) for i in range(0, len(mono), at_once)]
     if native_rate_hz != rate_hz:
         pieces.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
     _check_header(meter.n_frames, native_rate_hz, channels, limits, name)  # now by what was truly there

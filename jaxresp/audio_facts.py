@@ -69,18 +69,28 @@ class Meter:
         self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)
         mono_low, mono_high = (low[0], high[0]) if self.channels == 1 else (mono.min(), mono.max())
         self._mono_low, self._mono_high = min(self._mono_low, mono_low), max(self._mono_high, mono_high)
-        exact = mono.astype(np.float64)  # the mean of a sensor's offset is subtracted later
-        self._sum += float(exact.sum())
-        self._sum_of_squares += float(np.einsum("i,i", exact, exact))
         if max(-low.min(), high.max()) >= _FULL_SCALE:
             self._clipped += _n_flat_top(block)
         n_windows = len(mono) // self._n_fft
         frames = mono[: n_windows * self._n_fft].reshape(n_windows, self._n_fft)
-        frames = frames - frames.mean(axis=1, keepdims=True)
+        means = frames.mean(axis=1, keepdims=True)
+        frames = frames - means
+        self._add(means[:, 0], np.einsum("ij,ij->i", frames, frames), self._n_fft)
+        rest = mono[n_windows * self._n_fft :]
+        if len(rest):
+            self._add(rest.mean(keepdims=True), np.square(rest - rest.mean()).sum(keepdims=True), len(rest))
         frames *= self._window
         # SciPy's FFT takes several frames in one vector instruction; NumPy's takes three times as long.
         parts = scipy.fft.rfft(frames, overwrite_x=True).view(np.float32)  # real, imaginary, real, …
         self._power += np.einsum("ij,ij->j", parts, parts).reshape(-1, 2).sum(axis=1)
+
+    def _add(
+        self, means: Float32[np.ndarray, " pieces"], deviations: Float32[np.ndarray, " pieces"], n_samples: int
+    ) -> None:
+        """Pieces of so many samples, each by its mean and the squares about it: float32 holds them beside an offset."""
+        exact = means.astype(np.float64)
+        self._sum += float(exact.sum()) * n_samples
+        self._sum_of_squares += float(deviations.sum(dtype=np.float64) + np.square(exact).sum() * n_samples)
 
     @property
     def is_silent(self) -> bool:

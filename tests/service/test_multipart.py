@@ -74,3 +74,8 @@ def test_no_boundary(content_type: str) -> None:
 def test_preamble_epilogue_and_padding_are_ignored() -> None:
     body = b"hello\r\n" + _WHOLE.replace(b"--x\r\n", b"--x \t\r\n") + b"the end"
     assert parsed(body, 'multipart/form-data; boundary="x"') == [Part("audio", True, b"RIFF")]
+
+
+def test_a_part_may_be_a_header_alone() -> None:
+    """RFC 2046: the line end before a boundary belongs to the boundary, even when nothing else precedes it."""
+    assert parsed(_WHOLE.replace(b"\r\nRIFF", b""), "multipart/form-data; boundary=x") == [Part("audio", True, b"")]
