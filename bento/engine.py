@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import jax
 import numpy as np
 from jaxtyping import Float32, Int16
 
@@ -76,10 +77,11 @@ class Engine:
         self.about = about or About()
         self._threads = ThreadPoolExecutor(limits.decode_threads, thread_name_prefix="decode")
         self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")  # gradients must not crowd out answers
+        on_cpu = jax.default_backend() == "cpu"
         self._batchers = {
             name: Batcher(
                 _timed(name, classifier),
-                max_batch=limits.max_batch_windows,
+                max_batch=limits.max_batch_windows_cpu if on_cpu else limits.max_batch_windows,
                 max_queued=limits.max_queued_windows,
                 overloaded=self.load.overloaded,
                 queued=metrics.QUEUED_WINDOWS.labels(model=name).inc,

@@ -33,7 +33,8 @@ RATE_HZ = 16_000
 _RESAMPLER = (
     "HQ"  # soxr's 20 bits: ripple below 0.01 dB up to 91 % of the lower Nyquist, images and aliases below -120 dB
 )
-_BLOCK_FRAMES = 1 << 16  # frames decoded at a time: memory does not grow with what a header claims
+_BLOCK_FRAMES = 1 << 17  # frames decoded at a time: memory does not grow with what a header claims
+_INT16_STEP = np.float32(2**-15)  # what libsndfile multiplies by, too: a power of two, so nothing is rounded
 _ABSURD_PEAK = 1e6  # 120 dB above full scale: no float file means that
 _UNKNOWN_BYTES = 0x7FFF_0000  # streaming writers put a size from here up to 2^32 - 1 for "not known yet"
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile's count for a FLAC stream that does not say how long it is
@@ -275,12 +276,14 @@ def _check_whole(libsndfile_log: str, name: str) -> None:
 def _blocks(file: _ForwardOnly, limits: AudioLimits, name: str) -> Iterator[Float32[np.ndarray, "frames channels"]]:
     """Decode block by block; stop at the limit whatever the header said, and complain about a short file."""
     total, most = 0, _most_frames(file.samplerate, file.channels, limits)
-    while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+    # libsndfile hands 16-bit samples over as they are twenty times as fast as it makes floats of them.
+    dtype = "int16" if file.subtype == "PCM_16" else "float32"
+    while len(block := file.read(_BLOCK_FRAMES, dtype=dtype, always_2d=True)):
         total += len(block)
         if total > most:
             what = f"more than {most / file.samplerate:.0f} s long"
             raise _too_long(what, file.samplerate, file.channels, limits, name)
-        yield block
+        yield block * _INT16_STEP if dtype == "int16" else block
     if (
         total < 0.98 * file.frames < _UNKNOWN_FRAMES
     ):  # compressed formats estimate their length to within a frame or two
@@ -310,10 +313,10 @@ def _record(
                 f"{meter.n_frames / native_rate_hz:.1f} s; export it again as 16- or 24-bit PCM"
             )
         # Of one channel, the mean is the channel, and many times faster to take.
-        mono = block[:, 0].astype(np.float64) if channels == 1 else block.mean(axis=1, dtype=np.float64)
+        mono = block[:, 0] if channels == 1 else block.mean(axis=1, dtype=np.float64)
+        mono = mono.astype(np.float32, copy=False)
         meter.hear(block, mono)
-        mono32 = mono.astype(np.float32)
-        pieces.append(mono32 if native_rate_hz == rate_hz else stream.resample_chunk(mono32))
+        pieces.append(mono if native_rate_hz == rate_hz else stream.resample_chunk(mono))
     if native_rate_hz != rate_hz:
         pieces.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
     _check_header(meter.n_frames, native_rate_hz, channels, limits, name)  # now by what was truly there
@@ -323,11 +326,12 @@ def _record(
             "check that the sensor was connected and record again"
         )
     waveform = np.concatenate(pieces)
-    peak = np.abs(waveform).max()
+    peak = max(waveform.max(), -waveform.min())
     if peak < SILENT_PEAK:
         raise SilentAudio(f"{name}: silent in the band kept at {rate_hz} Hz; check the sensor and record again")
     scale = np.float32(peak / 32767)
-    return Recording(np.rint(waveform / scale).astype(np.int16), float(scale), rate_hz, meter.facts(subtype))
+    waveform /= scale
+    return Recording(np.rint(waveform, out=waveform).astype(np.int16), float(scale), rate_hz, meter.facts(subtype))
 
 
 _STDERR_LOCK = threading.Lock()

@@ -69,7 +69,8 @@ class Cohort:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Cohort:
-        return cls(**{key: None if value is None else tuple(value) for key, value in stored.items()})
+        ranges: dict[str, Any] = {key: None if value is None else tuple(value) for key, value in stored.items()}
+        return cls(**ranges)
 
 
 def _range(column: np.ndarray) -> Range | None:

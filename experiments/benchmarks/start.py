@@ -32,8 +32,8 @@ from pathlib import Path
 
 import httpx
 import psutil
-
 from bento.examples import write_examples
+
 from bento.store import FEATURES, NAMES, TASKS
 from jaxresp import shipped
 from jaxresp.classifier import untrained
