@@ -33,7 +33,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from bento.examples import write_examples
+from bento.ui.examples import write_examples
 from bento.store import FEATURES, NAMES, TASKS
 from jaxresp import shipped
 from jaxresp.classifier import untrained
