@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from typing import NoReturn, TypeVar
 
 import bentoml
+from bentoml._internal.configuration.containers import BentoMLContainer
+from opentelemetry.util.http import ExcludeList
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -77,6 +79,9 @@ class LabelledService(bentoml.Service[T]):
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The application a worker serves."""
+        if not BentoMLContainer.tracing.sample_rate.get():
+            # Spans that nobody collects are made all the same, one more for every piece of a body.
+            BentoMLContainer.tracing_excluded_urls.set(ExcludeList([".*"]))
         routes = {api.route for api in self.apis.values()}
         app: Starlette = super().to_asgi(is_main=is_main)
         app.add_exception_handler(HTTPException, http_error)

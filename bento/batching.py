@@ -101,11 +101,7 @@ class Batcher:
         while self._queue:
             jobs = self._next()
             try:
-                logits = await asyncio.to_thread(
-                    self._logits,
-                    np.concatenate([job.samples for job in jobs]),
-                    np.concatenate([job.scale for job in jobs]),
-                )
+                logits = await asyncio.to_thread(self._logits, *_joined(jobs))
             except Exception as error:  # each request of the batch must hear of it, and the next batch must run
                 for job in jobs:
                     if not job.done.done():
@@ -115,3 +111,9 @@ class Batcher:
             for job, part in zip(jobs, np.split(logits, stops[:-1]), strict=True):
                 if not job.done.done():
                     job.done.set_result(part)
+
+
+def _joined(jobs: list[_Job]) -> tuple[Int16[np.ndarray, "w time"], Float32[np.ndarray, " w"]]:
+    if len(jobs) == 1:
+        return jobs[0].samples, jobs[0].scale  # as they are: most come alone, and a copy of them is not free
+    return np.concatenate([job.samples for job in jobs]), np.concatenate([job.scale for job in jobs])

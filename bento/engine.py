@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import jax
 import numpy as np
 from jaxtyping import Float32, Int16
 
@@ -76,10 +77,11 @@ class Engine:
         self.about = about or About()
         self._threads = ThreadPoolExecutor(limits.decode_threads, thread_name_prefix="decode")
         self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")  # gradients must not crowd out answers
+        on_cpu = jax.default_backend() == "cpu"
         self._batchers = {
             name: Batcher(
                 _timed(name, classifier),
-                max_batch=limits.max_batch_windows,
+                max_batch=limits.max_batch_windows_cpu if on_cpu else limits.max_batch_windows,
                 max_queued=limits.max_queued_windows,
                 overloaded=self.load.overloaded,
                 queued=metrics.QUEUED_WINDOWS.labels(model=name).inc,
@@ -121,7 +123,7 @@ class Engine:
         ]
 
     def describe_one(self, name: str) -> dict[str, Any]:
-        """One model's entry, with its model card.
+        """One model's entry, with its model card and, if its run left them, its results.
 
         Raises:
             UnknownModel: with the names there are.
@@ -129,7 +131,7 @@ class Engine:
         entry = next((entry for entry in self.describe() if entry["name"] == name), None)
         if entry is None:
             raise UnknownModel(f"there is no model {name[:40]!r}; there are {', '.join(self.classifiers)}")
-        return entry | {"card": self.classifiers[name].card}
+        return entry | {"card": self.classifiers[name].card, "results": self.about.result(name)}
 
     async def classify(self, sound: bytes, name: str, age_years: float | None = None) -> Answer:
         """What the named model says about a sound.
@@ -183,11 +185,29 @@ class Engine:
         with self.load.taking_on():
             async with self._until(self._deadline()):
                 windows = (await self._decode(sound, name))[name]
-                answer = await self._ask(name, windows, None)
-                explanation = await asyncio.get_running_loop().run_in_executor(
-                    self._explaining, self.classifiers[name].explain, windows.recording, of_class
-                )
-                return Explained(answer.prediction, answer.recording, explanation)
+                return await self._explained(await self._ask(name, windows, None), name, of_class)
+
+    async def explain_answer(self, answer: Answer, name: str) -> Explained:
+        """What in the sound spoke for an answer that the named model has given; it is not answered again.
+
+        Raises:
+            Overloaded, DeadlineExceeded: as `classify` does.
+        """
+        with self.load.taking_on():
+            async with self._until(self._deadline()):
+                return await self._explained(answer, name, None)
+
+    async def _explained(self, answer: Answer, name: str, of_class: str | None) -> Explained:
+        p = answer.prediction["probabilities"]
+        explanation = await asyncio.get_running_loop().run_in_executor(
+            self._explaining,
+            _explain,
+            self.classifiers[name],
+            name,
+            answer.recording,
+            of_class or max(p, key=p.__getitem__),
+        )
+        return Explained(answer.prediction, answer.recording, explanation)
 
     async def _classify(self, sound: bytes, name: str, age_years: float | None) -> Answer:
         return await self._ask(name, (await self._decode(sound, name))[name], age_years)
@@ -244,6 +264,11 @@ def _decode(classifiers: Mapping[str, Classifier], sound: bytes) -> dict[str, _W
                 cut[way] = _Windows(recordings[rate_hz], *classifier.cut(recordings[rate_hz]))
             windows[name] = cut[way]
     return windows
+
+
+def _explain(classifier: Classifier, name: str, recording: Recording, of_class: str | None) -> Explanation:
+    with metrics.EXPLAIN_SECONDS.labels(model=name).time():
+        return classifier.explain(recording, of_class)
 
 
 def _timed(name: str, classifier: Classifier) -> Logits:

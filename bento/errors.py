@@ -104,9 +104,6 @@ ANSWERS: dict[type[JaxrespError], tuple[int, str]] = {
     audio.AudioError: (422, "audio"),
 }
 
-#: Counted by the layer that finds them, because they need not reach an endpoint.
-COUNTED_WHERE_RAISED = (BodyTooLarge, SlowUpload)
-
 
 def answer_to(error: JaxrespError) -> tuple[int, str]:
     """The status and the metric's reason of an error; 422 for a named error the table does not know."""

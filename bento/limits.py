@@ -23,6 +23,8 @@ class Limits:
         max_requests: sounds that may be waiting or running; more are answered 503 at once.
         decode_threads: sounds decoded at a time; libsndfile and soxr release the interpreter lock.
         max_batch_windows: windows in one call of a network: the largest shape that is compiled.
+        max_batch_windows_cpu: the same on a CPU, which takes one window after another: more in a call would only make
+            the first sender wait for the last.
         max_queued_windows: windows that may wait for one network: half an hour of sound, a few seconds of work.
         upload_age_s: seconds an uploaded sound stays on disk for the page's player and for a second question.
         max_fields: text fields of one request.
@@ -41,6 +43,7 @@ class Limits:
     max_requests: int = 64
     decode_threads: int = 2
     max_batch_windows: int = 16
+    max_batch_windows_cpu: int = 4
     max_queued_windows: int = 384
     upload_age_s: int = 600
     max_fields: int = 16

@@ -23,8 +23,6 @@ PERIOD_S = 5.0  # between two measurements
 HISTORY_S = 600.0  # how far back the page can draw
 API = "/v1/"  # routes that count as requests; the page's own polling does not
 
-_TOTAL, _SECONDS = "bentoml_service_request_total", "bentoml_service_request_duration_seconds_bucket"
-
 
 @dataclass(frozen=True)
 class Route:
@@ -114,10 +112,22 @@ class Live:
 
 @dataclass(frozen=True)
 class _Measured:
+    """What is compared between two moments: requests by route and status, their buckets by route, processor time."""
+
     at_s: float
-    samples: Samples
-    requests: float
-    errors: float
+    counts: Mapping[tuple[str, ...], float]
+    seconds: Mapping[tuple[str, ...], float]
+    cpu_s: float
+
+    @classmethod
+    def of(cls, samples: Samples, at_s: float) -> _Measured:
+        counts = total(samples, "bentoml_service_request_total", "endpoint", "http_response_code")
+        seconds = total(samples, "bentoml_service_request_duration_seconds_bucket", "endpoint", "le")
+        return cls(at_s, counts, seconds, _sum(samples, "jaxresp_process_cpu_seconds_total"))
+
+    def requests(self, status: str = "") -> float:
+        """To the API, with a status that begins so."""
+        return sum(n for (route, code), n in self.counts.items() if route.startswith(API) and code.startswith(status))
 
 
 class History:
@@ -130,96 +140,106 @@ class History:
 
     def __init__(self, read: Callable[[], Samples] = read_samples, clock: Callable[[], float] = time.monotonic) -> None:
         self._read, self._clock = read, clock
-        self._recent: deque[_Measured] = deque()  # in full, as far back as the window
+        self._recent: deque[_Measured] = deque()  # as far back as the window
         self._curve: deque[tuple[float, float, float]] = deque(maxlen=round(HISTORY_S / PERIOD_S))
         self._lock = threading.Lock()
 
     def measure(self) -> None:
         """Keep a measurement."""
-        now = self._now()
+        now = _Measured.of(self._read(), self._clock())
         with self._lock:
             self._recent.append(now)
             while len(self._recent) > 2 and now.at_s - self._recent[1].at_s >= WINDOW_S:
                 self._recent.popleft()
-            self._curve.append((now.at_s, now.requests, now.errors))
+            self._curve.append((now.at_s, now.requests(), now.requests("5")))
 
     def snapshot(self) -> Live:
         """The service now, compared with a minute ago, or with the first measurement when that is later."""
-        now = self._now()
+        samples = self._read()
+        now = _Measured.of(samples, self._clock())
         with self._lock:
             if not self._recent:
                 self._recent.append(now)
             before = next((m for m in reversed(self._recent) if now.at_s - m.at_s >= WINDOW_S), self._recent[0])
             curve = tuple(self._curve)
-        return _compare(before, now, curve)
-
-    def _now(self) -> _Measured:
-        samples = self._read()
-        counts = total(samples, _TOTAL, "endpoint", "http_response_code")
-        api = [(status, n) for (route, status), n in counts.items() if route.startswith(API)]
-        errors = sum(n for status, n in api if status.startswith("5"))
-        return _Measured(self._clock(), samples, sum(n for _, n in api), errors)
+        return _live(samples, before, now, curve)
 
 
-def _compare(before: _Measured, now: _Measured, curve: Iterable[tuple[float, float, float]]) -> Live:
+def _live(samples: Samples, before: _Measured, now: _Measured, curve: Iterable[tuple[float, float, float]]) -> Live:
     window_s = now.at_s - before.at_s
 
     def per_second(rise: float) -> float:
         return max(0.0, rise) / window_s if window_s > 0 else 0.0
 
-    def rise(name: str, *by: str) -> dict[tuple[str, ...], float]:
-        earlier = total(before.samples, name, *by)
-        return {key: max(0.0, n - earlier.get(key, 0.0)) for key, n in total(now.samples, name, *by).items()}
-
-    def value(name: str) -> float:
-        return sum(now.samples.get(name, {}).values())
-
-    def by_reason(name: str) -> dict[str, int]:
-        return {reason: round(n) for (reason,), n in sorted(total(now.samples, name, "reason").items()) if n}
-
     predictions: dict[str, dict[str, int]] = {}
-    for (model, label), n in total(now.samples, "jaxresp_predictions_total", "model", "label").items():
+    for (model, label), n in total(samples, "jaxresp_predictions_total", "model", "label").items():
         predictions.setdefault(model, {})[label] = round(n)
-    by_status: dict[str, dict[str, int]] = {}
-    for (route, status), n in sorted(total(now.samples, _TOTAL, "endpoint", "http_response_code").items()):
-        if n:
-            by_status.setdefault(route, {})[status] = round(n)
-    asked = rise(_TOTAL, "endpoint")
-    seconds: dict[str, dict[float, float]] = {}
+    seconds = _buckets(before, now)
     of_api: dict[float, float] = {}
-    for (route, bound), n in rise(_SECONDS, "endpoint", "le").items():
-        seconds.setdefault(route, {})[float(bound)] = n
-        if route.startswith(API):
-            of_api[float(bound)] = of_api.get(float(bound), 0.0) + n
-    routes = [
-        Route(route, counts, per_second(asked[(route,)]), **_quantiles(seconds.get(route, {})))
-        for route, counts in by_status.items()
-    ]
-    started_s = min(now.samples.get("jaxresp_process_start_time_seconds", {}).values(), default=time.time())
-    requests = now.requests - before.requests
+    for route, counts in seconds.items():
+        for bound, n in counts.items() if route.startswith(API) else ():
+            of_api[bound] = of_api.get(bound, 0.0) + n
+    started_s = min(samples.get("jaxresp_process_start_time_seconds", {}).values(), default=time.time())
+    requests = now.requests() - before.requests()
     return Live(
-        ready=value("jaxresp_ready") == 1,
+        ready=_sum(samples, "jaxresp_ready") == 1,
         uptime_s=max(0.0, time.time() - started_s),
         window_s=window_s,
-        requests=round(now.requests),
+        requests=round(now.requests()),
         per_second=per_second(requests),
-        error_rate=(now.errors - before.errors) / requests if requests > 0 else None,
+        error_rate=(now.requests("5") - before.requests("5")) / requests if requests > 0 else None,
         **_quantiles(of_api),
-        routes=tuple(sorted(routes, key=lambda r: (-sum(r.by_status.values()), r.route))),
+        routes=_routes(before, now, seconds, per_second),
         predictions=predictions,
-        abstentions=by_reason("jaxresp_abstentions_total"),
-        rejections=by_reason("jaxresp_rejections_total"),
-        in_progress=round(value("jaxresp_classifications_in_progress")),
-        queued_windows=round(value("jaxresp_queued_windows")),
-        audio_s=value("jaxresp_audio_seconds_total"),
-        compilations=round(value("jaxresp_compilations_total")),
-        resident_bytes=round(value("jaxresp_process_resident_bytes")),
-        cpu_share=per_second(sum(rise("jaxresp_process_cpu_seconds_total").values())),
+        abstentions=_by_reason(samples, "jaxresp_abstentions_total"),
+        rejections=_by_reason(samples, "jaxresp_rejections_total"),
+        in_progress=round(_sum(samples, "jaxresp_classifications_in_progress")),
+        queued_windows=round(_sum(samples, "jaxresp_queued_windows")),
+        audio_s=_sum(samples, "jaxresp_audio_seconds_total"),
+        compilations=round(_sum(samples, "jaxresp_compilations_total")),
+        resident_bytes=round(_sum(samples, "jaxresp_process_resident_bytes")),
+        cpu_share=per_second(now.cpu_s - before.cpu_s),
         history=tuple(
             Moment(now.at_s - t1, max(0.0, n1 - n0) / (t1 - t0), max(0.0, e1 - e0) / (t1 - t0))
             for (t0, n0, e0), (t1, n1, e1) in pairwise(curve)
         ),
     )
+
+
+def _routes(
+    before: _Measured,
+    now: _Measured,
+    seconds: Mapping[str, Mapping[float, float]],
+    per_second: Callable[[float], float],
+) -> tuple[Route, ...]:
+    by_status: dict[str, dict[str, int]] = {}
+    risen: dict[str, float] = {}
+    for (route, status), n in sorted(now.counts.items()):
+        if n:
+            by_status.setdefault(route, {})[status] = round(n)
+            risen[route] = risen.get(route, 0.0) + n - before.counts.get((route, status), 0.0)
+    routes = [
+        Route(route, counts, per_second(risen[route]), **_quantiles(seconds.get(route, {})))
+        for route, counts in by_status.items()
+    ]
+    return tuple(sorted(routes, key=lambda r: (-sum(r.by_status.values()), r.route)))
+
+
+def _buckets(before: _Measured, now: _Measured) -> dict[str, dict[float, float]]:
+    """How many responses took how long between two moments: by route, then by the bucket's upper bound."""
+    buckets: dict[str, dict[float, float]] = {}
+    for key, n in now.seconds.items():
+        route, bound = key
+        buckets.setdefault(route, {})[float(bound)] = max(0.0, n - before.seconds.get(key, 0.0))
+    return buckets
+
+
+def _sum(samples: Samples, name: str) -> float:
+    return sum(samples.get(name, {}).values())
+
+
+def _by_reason(samples: Samples, name: str) -> dict[str, int]:
+    return {reason: round(n) for (reason,), n in sorted(total(samples, name, "reason").items()) if n}
 
 
 def _quantiles(counts: Mapping[float, float]) -> dict[str, float | None]:

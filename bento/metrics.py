@@ -43,6 +43,9 @@ QUEUE_SECONDS = Histogram(
 DECODE_SECONDS = Histogram(
     "jaxresp_decode_seconds", "Decoding one sound, resampling it and cutting it into windows", buckets=_STEP_SECONDS
 )
+EXPLAIN_SECONDS = Histogram(
+    "jaxresp_explain_seconds", "Finding what in a sound spoke for a class", ["model"], buckets=_STEP_SECONDS
+)
 BATCH_WINDOWS = Histogram(
     "jaxresp_batch_windows", "Windows in one call of a network", ["model"], buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
@@ -73,6 +76,7 @@ START_TIME = Gauge(
     "jaxresp_process_start_time_seconds", "When the oldest worker started, in Unix time", multiprocess_mode="livemin"
 )
 
+_COUNTED = "_jaxresp_counted"
 _COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
 
 
@@ -90,7 +94,10 @@ def count_compilations() -> None:
 
 
 def count_rejection(error: JaxrespError) -> None:
-    """Count a refused request under its reason."""
+    """Count a refused request under its reason: once, however many layers the error passes on its way out."""
+    if getattr(error, _COUNTED, False):
+        return
+    setattr(error, _COUNTED, True)
     REJECTIONS.labels(reason=answer_to(error)[1]).inc()
 
 
@@ -126,7 +133,7 @@ def expect(classes: Mapping[str, Iterable[str]]) -> None:
             PREDICTIONS.labels(model=model, label=label)
         for reason in (*ABSTENTIONS_BY_WORDS.values(), OTHER):
             ABSTENTIONS.labels(model=model, reason=reason)
-        for metric in (CONFIDENCE, INFERENCE_SECONDS, QUEUE_SECONDS, BATCH_WINDOWS, QUEUED_WINDOWS):
+        for metric in (CONFIDENCE, INFERENCE_SECONDS, QUEUE_SECONDS, EXPLAIN_SECONDS, BATCH_WINDOWS, QUEUED_WINDOWS):
             metric.labels(model=model)
 
 

@@ -128,7 +128,9 @@ def _models() -> Json:
     return {
         "/v1/models": {"get": _reading("models", "models", "The six models.", listed)},
         "/v1/models/{name}": {
-            "get": _reading("models", "model", "One model, with its model card.", _ref("ModelWithCard"), 404)
+            "get": _reading(
+                "models", "model", "One model, with its model card and its results.", _ref("ModelWithCard"), 404
+            )
             | {"parameters": [name]}
         },
     }
@@ -237,7 +239,17 @@ def _schemas() -> Json:
             }
         ),
         "Model": _object(model),
-        "ModelWithCard": _object(model | {"card": text | {"description": "Markdown"}}),
+        "ModelWithCard": _object(
+            model
+            | {
+                "card": text | {"description": "Markdown"},
+                "results": {
+                    "type": "object",
+                    "nullable": True,
+                    "description": "what results.json of its run says of it; null when it was not exported",
+                },
+            }
+        ),
         "Error": _object(
             {
                 "error": _object(

@@ -53,10 +53,15 @@ def total(samples: Samples, name: str, *by: str) -> dict[tuple[str, ...], float]
     """The values of one name, added up over all labels but those of `by`, whose values are the keys."""
     sums: dict[tuple[str, ...], float] = {}
     for labels, value in samples.get(name, {}).items():
-        given = dict(labels)
-        key = tuple(given.get(label, "") for label in by)
+        key = _values(labels, by)
         sums[key] = sums.get(key, 0.0) + value
     return sums
+
+
+@functools.lru_cache(maxsize=16_384)
+def _values(labels: Labels, by: tuple[str, ...]) -> tuple[str, ...]:
+    given = dict(labels)
+    return tuple(given.get(label, "") for label in by)
 
 
 def _file(path: Path, *, missing_ok: bool) -> Iterator[tuple[str, float]]:

@@ -20,6 +20,7 @@ _READY = """
   Ready. Page {at}/ui/ · API {at}/docs · metrics {at}/metrics · Ctrl-C stops.
 """
 _PATIENCE_S = 300.0  # for the ready message; compiling six networks takes a minute on a slow computer
+_GRACE_S = 20  # for requests under way when the service is stopped
 
 
 class PortInUse(JaxrespError):
@@ -69,6 +70,8 @@ def serve(port: int = 3000, host: str = "127.0.0.1", *, ready_message: bool = Tr
     root = str(shipped.root())
     command = [sys.executable, "-m", "bentoml", "serve", _SERVICE, "--working-dir", root]
     command += ["--host", host, "--port", str(port)]
+    # Without it an open page, whose connection never ends by itself, would keep the service from ending.
+    command += ["--timeout-graceful-shutdown", str(_GRACE_S)]
     server = subprocess.Popen(command, env=environment, start_new_session=True)
     stopped = threading.Event()
 

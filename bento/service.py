@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 
 from bento import live, metrics
 from bento.asgi import BodyLimit, LabelledService, TruePaths
-from bento.errors import COUNTED_WHERE_RAISED, INTERNAL_ERROR, body_of, response_to
+from bento.errors import INTERNAL_ERROR, body_of, response_to
 from bento.limits import LIMITS
 from bento.load import Load
 from bento.logs import use_json_logs
@@ -45,8 +45,7 @@ def answering(work: Callable[[Any, Form], Coroutine[Any, Any, dict[str, Any]]]) 
             form = await audio.form()
             return JSONResponse(await audio.while_connected(work(self, form)))
         except JaxrespError as error:
-            if not isinstance(error, COUNTED_WHERE_RAISED):
-                metrics.count_rejection(error)
+            metrics.count_rejection(error)
             return response_to(error)
         except Exception:
             _LOG.exception("an answer failed")

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import math
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -14,8 +14,6 @@ from typing import Annotated, Any, TypeVar
 import bentoml
 from bentoml.validators import ContentType
 from pydantic import Field, create_model
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from bento.errors import (
@@ -29,6 +27,7 @@ from bento.errors import (
     TooManyParts,
 )
 from bento.limits import LIMITS
+from bento.multipart import DamagedForm, Part, boundary_of, decoded, parts_of
 
 T = TypeVar("T")
 
@@ -116,15 +115,13 @@ class Upload:
             raise NotAForm(f"the sound came as {kind[:60] or 'no content type'!r}; {_REMEDY}")
         try:
             async with contextlib.aclosing(self.request.stream()) as stream:
-                parsed = await _Parser(self.request.headers, stream).parse()
-        except (MultiPartException, KeyError, ValueError) as error:  # ValueError: a charset that decodes nothing
-            raise MalformedForm(f"the multipart form is damaged; {_REMEDY}") from error
+                body = b"".join([piece async for piece in stream])  # BodyLimit bounds it
         except ClientDisconnect as error:
             raise ClientGone("the sender hung up") from error
         try:
-            return await _read(parsed)
-        finally:
-            await parsed.close()
+            return _read(parts_of(body, boundary_of(self.request.headers["content-type"])))
+        except DamagedForm as error:
+            raise MalformedForm(f"the multipart form is damaged; {_REMEDY}") from error
 
     async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
         """Do the work for as long as somebody waits for it. Only after `form`.
@@ -148,39 +145,26 @@ class Upload:
             pass
 
 
-class _Parser(MultiPartParser):
-    """Starlette's parser, with everything in memory (BodyLimit bounds it) and each part bounded as it comes in."""
-
-    spool_max_size = LIMITS.max_body_bytes + 1  # more than a body may have, so nothing ever goes to disk
-
-    def __init__(self, headers: Any, stream: Any) -> None:
-        super().__init__(headers, stream, max_files=math.inf, max_fields=math.inf, max_part_size=LIMITS.max_body_bytes)
-
-    def on_headers_finished(self) -> None:
-        super().on_headers_finished()
-        if self._current_files > LIMITS.max_files:
+def _read(parts: Iterable[Part]) -> Form:
+    files: list[Part] = []
+    texts: list[Part] = []
+    for part in parts:
+        (files if part.is_file else texts).append(part)
+        if len(files) > LIMITS.max_files:
             raise TooManyParts(f"more than {LIMITS.max_files} files in one request; send the rest in another")
-        if self._current_fields > LIMITS.max_fields:
+        if len(texts) > LIMITS.max_fields:
             raise TooManyParts(f"more than {LIMITS.max_fields} text fields; send those that are documented")
-
-    def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        part = self._current_part
-        if part.file is None and len(part.data) + end - start > LIMITS.max_text_bytes:
+        if not part.is_file and len(part.data) > LIMITS.max_text_bytes:
             raise PartTooLarge(
                 f"more than {LIMITS.max_text_bytes // 1024} KB in one text field; "
                 "send a sound as a file: curl -F audio=@recording.wav"
             )
-        super().on_part_data(data, start, end)
-
-
-async def _read(parsed: FormData) -> Form:
-    sent = parsed.getlist("audio")
-    sounds = [sound for sound in sent if isinstance(sound, UploadFile)]
-    if not sounds or len(sounds) < len(sent):
-        why = "a field 'audio' holds text, not a file" if sent else "it has no field 'audio'"
+    sounds = [part.data for part in files if part.name == "audio"]
+    as_text = any(part.name == "audio" for part in texts)
+    if not sounds or as_text:
+        why = "a field 'audio' holds text, not a file" if as_text else "it has no field 'audio'"
         raise MissingAudio(f"the form holds no sound: {why}; {_REMEDY}")
-    fields = {name: _unquoted(value) for name, value in parsed.items() if isinstance(value, str)}
-    return Form(tuple([await sound.read() for sound in sounds]), fields)
+    return Form(tuple(sounds), {part.name: _unquoted(decoded(part.data)) for part in texts})
 
 
 def _unquoted(value: str) -> str:

@@ -33,7 +33,8 @@ RATE_HZ = 16_000
 _RESAMPLER = (
     "HQ"  # soxr's 20 bits: ripple below 0.01 dB up to 91 % of the lower Nyquist, images and aliases below -120 dB
 )
-_BLOCK_FRAMES = 1 << 16  # frames decoded at a time: memory does not grow with what a header claims
+_BLOCK_FRAMES = 1 << 17  # frames decoded at a time: memory does not grow with what a header claims
+_INT16_STEP = np.float32(2**-15)  # what libsndfile multiplies by, too: a power of two, so nothing is rounded
 _ABSURD_PEAK = 1e6  # 120 dB above full scale: no float file means that
 _UNKNOWN_BYTES = 0x7FFF_0000  # streaming writers put a size from here up to 2^32 - 1 for "not known yet"
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile's count for a FLAC stream that does not say how long it is
@@ -146,7 +147,7 @@ def read_audio(
             each names the sound and says what to do.
     """
     with contextlib.ExitStack() as stack:
-        stream: BytesIO | FileIO
+        stream: _Bytes | FileIO
         if isinstance(source, str | Path):
             name = name or Path(source).name
             try:
@@ -156,9 +157,9 @@ def read_audio(
                     f"{name}: cannot be opened ({error.strerror}); check the path and its permissions"
                 ) from error
         elif isinstance(source, bytes):
-            stream = BytesIO(source)
+            stream = _Bytes(source)
         else:
-            stream = BytesIO(source.read())  # an upload may be a pipe, and libsndfile seeks
+            stream = _Bytes(source.read())  # an upload may be a pipe, and libsndfile seeks
         return _decode(stream, rate_hz, limits, name or "the upload")
 
 
@@ -182,6 +183,21 @@ def from_samples(
     return _record(blocks, native_rate_hz, frames.shape[1], subtype, rate_hz, limits, name)
 
 
+class _Bytes(BytesIO):
+    """A BytesIO that a damaged header may send to before its beginning.
+
+    libsndfile seeks through a callback, where an exception would be printed by cffi and end nowhere.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self._size = len(content)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._size}[whence]
+        return super().seek(max(base + offset, 0))
+
+
 class _ForwardOnly(soundfile.SoundFile):
     """A SoundFile that is read from front to end.
 
@@ -193,13 +209,13 @@ class _ForwardOnly(soundfile.SoundFile):
         return False
 
 
-def _decode(stream: BytesIO | FileIO, rate_hz: int | None, limits: AudioLimits, name: str) -> Recording:
+def _decode(stream: _Bytes | FileIO, rate_hz: int | None, limits: AudioLimits, name: str) -> Recording:
     head = stream.read(4)
     stream.seek(0)
     if not head:
         raise EmptyAudio(f"{name}: the file is empty (0 bytes); record or upload it again")
     # A real file goes in as a descriptor, so that soundfile cannot guess a format from its name (".raw").
-    source = stream if isinstance(stream, BytesIO) else stream.fileno()
+    source = stream if isinstance(stream, _Bytes) else stream.fileno()
     may_be_mpeg = head not in (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff", b"riff")
     with _quiet_mpg123() if may_be_mpeg else contextlib.nullcontext():
         try:
@@ -260,12 +276,14 @@ def _check_whole(libsndfile_log: str, name: str) -> None:
 def _blocks(file: _ForwardOnly, limits: AudioLimits, name: str) -> Iterator[Float32[np.ndarray, "frames channels"]]:
     """Decode block by block; stop at the limit whatever the header said, and complain about a short file."""
     total, most = 0, _most_frames(file.samplerate, file.channels, limits)
-    while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+    # libsndfile hands 16-bit samples over as they are twenty times as fast as it makes floats of them.
+    dtype = "int16" if file.subtype == "PCM_16" else "float32"
+    while len(block := file.read(_BLOCK_FRAMES, dtype=dtype, always_2d=True)):
         total += len(block)
         if total > most:
             what = f"more than {most / file.samplerate:.0f} s long"
             raise _too_long(what, file.samplerate, file.channels, limits, name)
-        yield block
+        yield block * _INT16_STEP if dtype == "int16" else block
     if (
         total < 0.98 * file.frames < _UNKNOWN_FRAMES
     ):  # compressed formats estimate their length to within a frame or two
@@ -289,16 +307,16 @@ def _record(
     stream = soxr.ResampleStream(native_rate_hz, rate_hz, 1, dtype="float32", quality=_RESAMPLER)
     pieces = []
     for block in blocks:
-        # Of one channel, the mean is the channel, and many times faster to take.
-        mono = block[:, 0].astype(np.float64) if channels == 1 else block.mean(axis=1, dtype=np.float64)
         if not max(-block.min(), block.max()) <= _ABSURD_PEAK:  # also true of NaN
             raise NonFiniteAudio(
                 f"{name}: samples that are NaN, infinite or absurdly large after "
                 f"{meter.n_frames / native_rate_hz:.1f} s; export it again as 16- or 24-bit PCM"
             )
+        # Of one channel, the mean is the channel, and many times faster to take.
+        mono = block[:, 0] if channels == 1 else block.mean(axis=1, dtype=np.float64)
+        mono = mono.astype(np.float32, copy=False)
         meter.hear(block, mono)
-        mono32 = mono.astype(np.float32)
-        pieces.append(mono32 if native_rate_hz == rate_hz else stream.resample_chunk(mono32))
+        pieces.append(mono if native_rate_hz == rate_hz else stream.resample_chunk(mono))
     if native_rate_hz != rate_hz:
         pieces.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
     _check_header(meter.n_frames, native_rate_hz, channels, limits, name)  # now by what was truly there
@@ -308,11 +326,12 @@ def _record(
             "check that the sensor was connected and record again"
         )
     waveform = np.concatenate(pieces)
-    peak = np.abs(waveform).max()
+    peak = max(waveform.max(), -waveform.min())
     if peak < SILENT_PEAK:
         raise SilentAudio(f"{name}: silent in the band kept at {rate_hz} Hz; check the sensor and record again")
     scale = np.float32(peak / 32767)
-    return Recording(np.rint(waveform / scale).astype(np.int16), float(scale), rate_hz, meter.facts(subtype))
+    waveform /= scale
+    return Recording(np.rint(waveform, out=waveform).astype(np.int16), float(scale), rate_hz, meter.facts(subtype))
 
 
 _STDERR_LOCK = threading.Lock()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+import scipy.fft
+from jaxtyping import Float, Float32
 
 SILENT_PEAK = 1e-7
 """-140 dBFS: below a 24-bit converter's last bit, so nothing was connected."""
@@ -58,22 +60,27 @@ class Meter:
         self._sum = self._sum_of_squares = 0.0
         self._clipped = 0
         self._n_fft = min(_SPECTRUM_FFT, 1 << int(math.log2(rate_hz / 4)))  # ≤ 250 ms, fits the shortest sound
-        self._window = np.hanning(self._n_fft).astype(np.float32)
+        self._window = _window(self._n_fft)
         self._power = np.zeros(self._n_fft // 2 + 1)
 
-    def hear(self, block: Float[np.ndarray, "frames channels"], mono: Float[np.ndarray, " frames"]) -> None:
+    def hear(self, block: Float[np.ndarray, "frames channels"], mono: Float32[np.ndarray, " frames"]) -> None:
         self.n_frames += len(block)
         low, high = block.min(0), block.max(0)
         self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)
-        self._mono_low, self._mono_high = min(self._mono_low, mono.min()), max(self._mono_high, mono.max())
-        self._sum += float(mono.sum())
-        self._sum_of_squares += float(np.einsum("i,i", mono, mono))
+        mono_low, mono_high = (low[0], high[0]) if self.channels == 1 else (mono.min(), mono.max())
+        self._mono_low, self._mono_high = min(self._mono_low, mono_low), max(self._mono_high, mono_high)
+        exact = mono.astype(np.float64)  # the mean of a sensor's offset is subtracted later
+        self._sum += float(exact.sum())
+        self._sum_of_squares += float(np.einsum("i,i", exact, exact))
         if max(-low.min(), high.max()) >= _FULL_SCALE:
             self._clipped += _n_flat_top(block)
         n_windows = len(mono) // self._n_fft
         frames = mono[: n_windows * self._n_fft].reshape(n_windows, self._n_fft)
-        spectrum = np.fft.rfft((frames - frames.mean(axis=1, keepdims=True)).astype(np.float32) * self._window)
-        self._power += np.square(np.abs(spectrum)).sum(axis=0)
+        frames = frames - frames.mean(axis=1, keepdims=True)
+        frames *= self._window
+        # SciPy's FFT takes several frames in one vector instruction; NumPy's takes three times as long.
+        parts = scipy.fft.rfft(frames, overwrite_x=True).view(np.float32)  # real, imaginary, real, …
+        self._power += np.einsum("ij,ij->j", parts, parts).reshape(-1, 2).sum(axis=1)
 
     @property
     def is_silent(self) -> bool:
@@ -103,6 +110,11 @@ class Meter:
         bands = self._power[first : first + (len(self._power) - first) // width * width].reshape(-1, width).mean(axis=1)
         heard = np.flatnonzero(bands > np.max(bands) * 10 ** (-_BANDWIDTH_DROP_DB / 10))
         return float(min((first + (heard[-1] + 1) * width) * bin_hz, self.rate_hz / 2)) if heard.size else 0.0
+
+
+@lru_cache(maxsize=16)
+def _window(n_fft: int) -> Float32[np.ndarray, " n_fft"]:
+    return np.hanning(n_fft).astype(np.float32)
 
 
 def _dbfs(amplitude: float) -> float:

@@ -1,6 +1,6 @@
 """The released thing: a directory that training leaves and everything else loads. Needs no training framework.
 
-config.json       schema_version, name, task, front end, network, window, pooling, versions, seed
+config.json       schema_version, name, task, front end, network, window, pooling, cohort, versions, seed
 weights.npz       network parameters, batch statistics, the standardisation of the features
 calibration.json  temperature, class bias, abstention
 card.md           model card
@@ -28,10 +28,11 @@ from jaxresp.classifier_files import (
     ClassifierAltered,
     ClassifierError,
     ClassifierMissing,
-    ClassifierTooNew,
+    ClassifierOfAnotherSchema,
     read_files,
     write_files,
 )
+from jaxresp.cohort import Cohort
 from jaxresp.explain import Explanation, attribute_with
 from jaxresp.features import window_features
 from jaxresp.frontend import FrontEnd, frontend_from_dict, frontend_named
@@ -49,7 +50,7 @@ __all__ = [
     "ClassifierAltered",
     "ClassifierError",
     "ClassifierMissing",
-    "ClassifierTooNew",
+    "ClassifierOfAnotherSchema",
     "Spec",
     "classifier_name",
     "untrained",
@@ -69,6 +70,7 @@ class Spec:
         network: features → logits.
         window: how a recording is cut.
         seed: of the final fit.
+        cohort: whom and what it was trained on; None when on nobody.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Spec:
     network: NetworkConfig
     window: WindowConfig = WindowConfig()
     seed: int = 0
+    cohort: Cohort | None = None
 
     def to_dict(self) -> dict[str, Any]:
         task = self.task
@@ -93,6 +96,7 @@ class Spec:
             "network": self.network.to_dict(),
             "window": asdict(self.window),
             "seed": self.seed,
+            "cohort": self.cohort and self.cohort.to_dict(),
         }
 
     @classmethod
@@ -105,6 +109,7 @@ class Spec:
             network=NetworkConfig(**config["network"]),
             window=WindowConfig(**config["window"]),
             seed=config["seed"],
+            cohort=config["cohort"] and Cohort.from_dict(config["cohort"]),
         )
 
 
@@ -125,7 +130,8 @@ class Classifier:
     ):
         self.spec, self.calibration, self.card, self.version = spec, calibration or Calibration(), card, version
         self.provenance = dict(provenance or {})
-        self._graph, self._weights, self._standardisation = graph, weights, standardisation
+        self._graph = graph  # its arrays lie where it computes, or every call would bring them there
+        self._weights, self._standardisation = jax.device_put((weights, standardisation))
         self._traces = 0
 
         def network(
@@ -194,13 +200,17 @@ class Classifier:
         self, samples: Int16[np.ndarray, "windows time"], scale: Float32[np.ndarray, " windows"]
     ) -> Float32[np.ndarray, "windows outputs"]:
         """Windows, of one recording or of many, → logits. Safe to call from several threads."""
-        parts, largest = [], BUCKETS[-1]
-        for first in range(0, len(samples), largest):
-            some, its_scale = samples[first : first + largest], scale[first : first + largest]
-            bucket = next(size for size in BUCKETS if size >= len(some))
-            fill = ((0, bucket - len(some)), (0, 0))
-            features = window_features(self.frontend, np.pad(some, fill), np.pad(its_scale, fill[0]))
-            parts.append(np.asarray(self._network(self._weights, self._standardisation, features))[: len(some)])
+        parts, first = [], 0
+        while first < len(samples):
+            bucket = _bucket(len(samples) - first)
+            some, its_scale = samples[first : first + bucket], scale[first : first + bucket]
+            missing = bucket - len(some)
+            if missing:
+                some, its_scale = np.pad(some, ((0, missing), (0, 0))), np.pad(its_scale, (0, missing))
+            features = window_features(self.frontend, some, its_scale)
+            logits = np.asarray(self._network(self._weights, self._standardisation, features))
+            parts.append(logits[: bucket - missing])
+            first += bucket
         return np.concatenate(parts)
 
     def answer(
@@ -228,7 +238,7 @@ class Classifier:
                 for s, p in zip(start_s, each, strict=True)
             ),
             audio=facts,
-            warnings=self._warnings(facts),
+            warnings=self._warnings(facts, age_years),
             model={
                 "name": self.name,
                 "version": self.version,
@@ -274,7 +284,7 @@ class Classifier:
     def _by_class(self, probability: Float32[np.ndarray, " classes"]) -> dict[str, float]:
         return {name: float(p) for name, p in zip(self.classes, probability, strict=True)}
 
-    def _warnings(self, facts: audio.AudioFacts) -> tuple[str, ...]:
+    def _warnings(self, facts: audio.AudioFacts, age_years: float | None) -> tuple[str, ...]:
         found = []
         if facts.duration_s < self.window.length_s:
             found.append(
@@ -282,7 +292,8 @@ class Classifier:
             )
         if facts.clipped_fraction > 0.001:
             found.append(f"{facts.clipped_fraction:.1%} of the samples are clipped")
-        return tuple(found)
+        cohort = self.spec.cohort
+        return (*found, *(cohort.warnings(facts, age_years) if cohort else ()))
 
     def warm_up(self) -> None:
         """Compile every shape that `logits` and `explain` can meet, so that nobody waits for it later."""
@@ -317,7 +328,7 @@ class Classifier:
         Raises:
             ClassifierMissing: the directory or a file of it is not there.
             ClassifierAltered: a file differs from what training left.
-            ClassifierTooNew: another schema version.
+            ClassifierOfAnotherSchema: another schema version.
         """
         files = read_files(directory)
         spec = Spec.from_dict(files.config)
@@ -333,6 +344,17 @@ class Classifier:
             provenance=files.provenance,
             version=files.version,
         )
+
+
+def _bucket(n_windows: int) -> int:
+    """How many windows to take in the next call, of so many.
+
+    A CPU spends the same time on each window whatever their number, so none is added to fill a shape up. An accelerator
+    hardly notices them, and does notice another call.
+    """
+    if jax.default_backend() == "cpu":
+        return max(size for size in BUCKETS if size <= n_windows)
+    return next((size for size in BUCKETS if size >= n_windows), BUCKETS[-1])
 
 
 def classifier_name(task: Task, frontend: FrontEnd) -> str:

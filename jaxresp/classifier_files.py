@@ -15,7 +15,7 @@ import jaxresp
 from jaxresp.errors import JaxrespError
 from jaxresp.files import sha256, whole_directory
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: config.json tells of the cohort
 
 _FILES = ("config.json", "weights.npz", "calibration.json", "card.md")
 
@@ -32,8 +32,8 @@ class ClassifierAltered(ClassifierError):
     """A file is not the one that training left."""
 
 
-class ClassifierTooNew(ClassifierError):
-    """Written by another schema than this program reads."""
+class ClassifierOfAnotherSchema(ClassifierError):
+    """Written by an older or newer schema than this program reads."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def read_files(directory: Path) -> ClassifierFiles:
     Raises:
         ClassifierMissing: the directory or a file of it is not there.
         ClassifierAltered: a file differs from what training left.
-        ClassifierTooNew: another schema version.
+        ClassifierOfAnotherSchema: another schema version.
     """
     directory = Path(directory)
     content = {name: _read(directory, name) for name in (*_FILES, "provenance.json")}
@@ -105,7 +105,7 @@ def read_files(directory: Path) -> ClassifierFiles:
             )
     config = _parsed(directory, "config.json", content["config.json"])
     if config["schema_version"] != SCHEMA_VERSION:
-        raise ClassifierTooNew(
+        raise ClassifierOfAnotherSchema(
             f"{directory} has schema version {config['schema_version']}; this jaxresp {jaxresp.__version__} reads "
             f"version {SCHEMA_VERSION}: install the version that wrote it, or train again"
         )

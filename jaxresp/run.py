@@ -29,6 +29,7 @@ import numpy as np
 
 from jaxresp import models, shipped
 from jaxresp.classifier import Classifier, Spec, classifier_name
+from jaxresp.cohort import Cohort
 from jaxresp.corpus import Corpus
 from jaxresp.errors import JaxrespError
 from jaxresp.evaluate import report as reporting
@@ -232,7 +233,15 @@ def _one_model(
         probabilities = np.asarray(models.probabilities(out_of_fold_logits(problem, trials)))
         result = _result(problem, frontend, corpus, trials, probabilities, config)
         fit = fit_final(problem, trials, report=lambda what, done: progress(what, 0.9 + 0.05 * done))
-        spec = Spec(problem.name, problem.task, frontend, best_trial(trials).network, config.window, config.seed)
+        spec = Spec(
+            problem.name,
+            problem.task,
+            frontend,
+            best_trial(trials).network,
+            config.window,
+            config.seed,
+            _cohort(corpus, problem),
+        )
         provenance = _provenance(corpus, problem, config, study)
         classifier = Classifier.from_fit(spec, fit, card=reporting.card(result), provenance=provenance)
         progress("saving and logging", 0.96)
@@ -303,6 +312,15 @@ def _identity(corpus: Corpus) -> dict[str, Any]:
 
 def _experiment(corpus: Corpus) -> str:
     return f"{corpus.name} {corpus.version}{' (made up)' if corpus.made_up else ' (partial)' if corpus.partial else ''}"
+
+
+def _cohort(corpus: Corpus, problem: Problem) -> Cohort:
+    fitted = problem.split.fitted
+    return Cohort.of(
+        age_years=corpus.age_years[fitted],
+        native_rate_hz=corpus.native_rate_hz[fitted],
+        bandwidth_hz=corpus.bandwidth_hz[fitted],
+    )
 
 
 def _provenance(corpus: Corpus, problem: Problem, config: RunConfig, study: str) -> dict[str, Any]:

@@ -24,12 +24,12 @@ from jaxresp.classifier import (
     Classifier,
     ClassifierAltered,
     ClassifierMissing,
-    ClassifierTooNew,
+    ClassifierOfAnotherSchema,
     Spec,
     classifier_name,
     untrained,
 )
-from jaxresp.classifier_files import json_bytes, sealed
+from jaxresp.classifier_files import SCHEMA_VERSION, json_bytes, sealed
 from jaxresp.errors import JaxrespError
 from jaxresp.features import window_features
 from jaxresp.files import sha256
@@ -306,15 +306,18 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
         Classifier.load(tmp_path / "nowhere")
 
 
-def test_another_schema_is_told_apart_from_damage(copied: Path) -> None:
+@pytest.mark.parametrize("other", [SCHEMA_VERSION - 1, SCHEMA_VERSION + 1])
+def test_another_schema_is_told_apart_from_damage(copied: Path, other: int) -> None:
     config = json.loads((copied / "config.json").read_text())
-    config["schema_version"] += 1
+    config["schema_version"] = other
     (copied / "config.json").write_bytes(json_bytes(config))
     provenance = json.loads((copied / "provenance.json").read_text())
     provenance["files"]["config.json"] = sha256(copied / "config.json")
     del provenance["sha256"]
     (copied / "provenance.json").write_bytes(sealed(provenance))
-    with pytest.raises(ClassifierTooNew, match=r"schema version 2.*reads version 1"):
+    with pytest.raises(
+        ClassifierOfAnotherSchema, match=rf"version {other}.*reads version {SCHEMA_VERSION}.*train again"
+    ):
         Classifier.load(copied)
 
 

@@ -143,8 +143,11 @@ def latency(board: Dashboard) -> None:
     )
     board.curves(
         "Network, p95 by model",
-        [(quantile(0.95, "jaxresp_inference_seconds", by="model"), "{{model}}")],
-        "One call of a network on a batch of windows.",
+        [
+            (quantile(0.95, "jaxresp_inference_seconds", by="model"), "{{model}}"),
+            (quantile(0.95, "jaxresp_explain_seconds", by="model"), "{{model}}, explaining"),
+        ],
+        "One call of a network on a batch of windows; and one explanation, which takes many.",
         unit="s",
     )
     board.curves(

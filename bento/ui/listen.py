@@ -28,6 +28,7 @@ from jaxresp.explain import Explanation
 
 #: What the page shows of an answer: the card, the picture, the downloads, the JSON, and whether it can be opened.
 Shown = tuple[str, Any, Any, dict[str, Any], Any]
+_SOON = "What spoke for it is being computed."
 
 
 class Desk:
@@ -66,20 +67,26 @@ class Desk:
     async def _one(self, sound: str | None, asked: list[str], age: str) -> AsyncIterator[Shown]:
         try:
             name = self.engine.name_of(*asked)
-            heard = await _read(sound)
-            said = await self.engine.classify(heard, name, age_of(age))
-            yield await self._shown(said, name, None)
-            # The answer comes at once; what spoke for it takes a gradient per window and is added when it is there.
-            explained = await self.engine.explain(heard, name)
-            yield await self._shown(said, name, explained.explanation)
+            said = await self.engine.classify(await _read(sound), name, age_of(age))
         except JaxrespError as error:
             yield _refused(error)
+            return
+        # The answer comes at once; what spoke for it takes a gradient per window and is added when it is there.
+        yield await self._shown(said, name)
+        try:
+            explained = await self.engine.explain_answer(said, name)
+        except JaxrespError as error:
+            yield await self._shown(said, name, f"What spoke for it is not known: {error}")
+            return
+        yield await self._shown(said, name, explained.explanation)
 
-    async def _shown(self, said: Answer, name: str, explanation: Explanation | None) -> Shown:
+    async def _shown(self, said: Answer, name: str, why: Explanation | str = _SOON) -> Shown:
+        explanation = why if isinstance(why, Explanation) else None
+        note = "" if isinstance(why, Explanation) else why
         classes = self.engine.classifiers[name].classes
         card = answers.answer(said.prediction, classes)
         windows = said.prediction["windows"]
-        picture = await asyncio.to_thread(draw, said.recording, windows, classes, explanation)
+        picture = await asyncio.to_thread(draw, said.recording, windows, classes, explanation, note)
         whole = {"prediction": said.prediction} | (
             {} if explanation is None else {"explanation": explanation.to_json()}
         )
@@ -123,18 +130,18 @@ def listen(engine: Engine, examples: Mapping[str, Path], uploads: Uploads) -> No
         with gr.Column(scale=4, min_width=300):
             sound = _sound(examples)
             with gr.Tabs(elem_id="modes"):
-                with gr.Tab("Quick", id="quick"):
+                with gr.Tab("Quick", id="quick", elem_id="tab-quick"):
                     plain(
                         '<p class="jr-small">The model that did best in validation, or that the service was told '
                         f"to use: <b>{TASK_NAMES[quick_task].lower()}</b>, from <b>{FEATURE_NAMES[quick_features]}</b> "
                         "features.</p>"
                     )
                     quick = gr.Button("Classify", variant="primary", size="lg", elem_id="quick-classify")
-                with gr.Tab("Flexible", id="flexible"):
+                with gr.Tab("Flexible", id="flexible", elem_id="tab-flexible"):
                     task = gr.Radio(_choices(TASKS, TASK_NAMES), value=quick_task, label="Question")
                     features = gr.Radio(_choices(FEATURES, FEATURE_NAMES), value=quick_features, label="Features")
                     flexible = gr.Button("Classify", variant="primary", size="lg", elem_id="flexible-classify")
-                with gr.Tab("Compare", id="compare"):
+                with gr.Tab("Compare", id="compare", elem_id="tab-compare"):
                     plain('<p class="jr-small">All six models answer about the same sound, side by side.</p>')
                     compare = gr.Button("Compare all six", variant="primary", size="lg", elem_id="compare-classify")
             age = gr.Textbox(

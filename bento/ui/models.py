@@ -48,7 +48,7 @@ def _task(task: str, rows: Sequence[Mapping[str, Any]], quick: str | None) -> st
 
 def _corpus(corpus: Mapping[str, Any]) -> str:
     said = [word for word, is_so in (("made up", corpus.get("made_up")), ("partial", corpus.get("partial"))) if is_so]
-    return f"{corpus['name']} {corpus['version']}{f' ({", ".join(said)})' if said else ''}"
+    return f"{corpus['name']} {corpus['version']}" + (f" ({', '.join(said)})" if said else "")
 
 
 def _row(row: Mapping[str, Any], is_quick: bool) -> str:

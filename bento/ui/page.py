@@ -50,13 +50,13 @@ def build(engine: Engine, examples: dict[str, Path], uploads: Uploads) -> gr.Blo
     ) as blocks:
         plain(_HEAD)
         with gr.Tabs(elem_id="pages"):
-            with gr.Tab("Listen", id="listen") as listening:
+            with gr.Tab("Listen", id="listen", elem_id="tab-listen") as listening:
                 listen(engine, examples, uploads)
-            with gr.Tab("Data", id="data") as data:
+            with gr.Tab("Data", id="data", elem_id="tab-data") as data:
                 corpus = plain("", elem_id="data")
-            with gr.Tab("Models", id="models") as about_models:
+            with gr.Tab("Models", id="models", elem_id="tab-models") as about_models:
                 _models(engine)
-            with gr.Tab("Metrics", id="metrics") as metrics:
+            with gr.Tab("Metrics", id="metrics", elem_id="tab-metrics") as metrics:
                 numbers = plain("", elem_id="metrics")
                 timer = gr.Timer(_REFRESH_S, active=False)
         # What is large or changes is sent when its tab is opened, not with the page.

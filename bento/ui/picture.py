@@ -17,7 +17,7 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from bento.ui.magma import palette
-from bento.ui.words import percent
+from bento.ui.words import percent, sentence
 from jaxresp.audio import Recording
 from jaxresp.dsp.overview import envelope, log_mel_db, time_ticks_s
 from jaxresp.dsp.spectral import hz_to_mel
@@ -27,7 +27,7 @@ _COLUMNS = 900  # points drawn across: more than the page is wide
 _N_MELS = 112
 _LOW_HZ, _HIGH_HZ = 50.0, 5000.0  # breath sounds, and the front ends' widest band
 _RANGE_DB = 70.0  # from the loudest shown value down to black
-_TICKS_HZ = (100, 500, 1000, 2000, 4000)
+_TICKS_HZ = (100.0, 500.0, 1000.0, 2000.0, 4000.0)
 _PALETTE = palette()
 _OVERLAY_RGB = (255, 150, 40)  # stands out from the grey that the spectrogram turns to
 
@@ -37,6 +37,7 @@ def draw(
     windows: Sequence[Mapping[str, Any]],
     classes: Sequence[str],
     explanation: Explanation | None = None,
+    note: str = "",
 ) -> str:
     """The whole picture. No text in it comes from outside but the names of classes.
 
@@ -45,11 +46,12 @@ def draw(
         windows: of the answer; none are drawn where several models answered.
         classes: in their order.
         explanation: what spoke for the answer, once it is known.
+        note: a sentence in its place.
     """
     waveform, duration_s = recording.waveform, len(recording.samples) / recording.rate_hz
     grid = _time_grid(duration_s)
     rows = [_row("Waveform", _waveform(waveform), grid)]
-    overlay, words, toggle = "", "", ""
+    overlay, toggle, words = "", "", f"<p>{sentence(note)}</p>" if note else ""
     if explanation is not None:
         overlay, words = _overlay(explanation), _moments(explanation)
         toggle = _TOGGLE if overlay else ""
@@ -140,9 +142,10 @@ def _overlay(explanation: Explanation) -> str:
 def _smooth(cells: Float32[np.ndarray, "drawn bands"], axis: int) -> Float32[np.ndarray, "drawn bands"]:
     """Binomial weights over five neighbours: single cells of a gradient are speckled."""
     padded = np.pad(cells, [(2, 2) if i == axis else (0, 0) for i in range(2)], mode="edge")
-    weights = np.float32([1, 4, 6, 4, 1]) / 16
-    n = cells.shape[axis]
-    return np.asarray(sum(w * np.take(padded, range(i, i + n), axis=axis) for i, w in enumerate(weights)), np.float32)
+    shifted = (np.take(padded, np.arange(cells.shape[axis]) + i, axis=axis) for i in range(5))
+    return (
+        np.asarray(sum(weight * part for weight, part in zip((1, 4, 6, 4, 1), shifted, strict=True)), np.float32) / 16
+    )
 
 
 def _png(image: Image.Image) -> str:
@@ -181,7 +184,7 @@ def _moments(explanation: Explanation) -> str:
 def _frequency_axis() -> str:
     low, high = (float(hz_to_mel(hz, "slaney")) for hz in (_LOW_HZ, _HIGH_HZ))
     at = ((hz, 100 * (float(hz_to_mel(hz, "slaney")) - low) / (high - low)) for hz in _TICKS_HZ)
-    return "".join(f'<span class="jr-hz" style="bottom:{position:.1f}%">{hz}</span>' for hz, position in at)
+    return "".join(f'<span class="jr-hz" style="bottom:{position:.1f}%">{hz:g}</span>' for hz, position in at)
 
 
 def _time_grid(duration_s: float) -> str:

@@ -109,6 +109,17 @@ def test_results_rest_on_every_recording_once(corpus, unbroken):
         assert [line.split(",")[0] for line in lines] == corpus.recording.tolist()
 
 
+def test_a_classifier_knows_the_ranges_of_those_it_was_trained_on(corpus, unbroken):
+    for name in NAMES:
+        cohort = Classifier.load(unbroken / "classifiers" / name).spec.cohort
+        for told, column in (
+            (cohort.age_years, corpus.age_years),
+            (cohort.native_rate_hz, corpus.native_rate_hz),
+            (cohort.bandwidth_hz, corpus.bandwidth_hz),
+        ):
+            assert told == (np.nanmin(column), np.nanmax(column))
+
+
 def test_provenance_says_what_a_classifier_came_from(corpus, unbroken):
     studies = {run.info.run_id: run for run in runs_in_mlflow(unbroken)}
     told = [Classifier.load(unbroken / "classifiers" / name).provenance for name in NAMES]

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,12 @@ import soundfile
 from bento.store import NAMES, store_classifiers
 from jaxresp import shipped
 from jaxresp.classifier import Classifier, untrained
+from jaxresp.cohort import Cohort
 
 #: What every test calls the file it sends. It must not turn up anywhere.
 PATIENT = "Jane-Doe-1970-01-01"
+#: What the Classifiers of these tests say they were trained on.
+COHORT = Cohort(age_years=(18.0, 90.0), native_rate_hz=(1_000.0, 192_000.0), bandwidth_hz=(0.0, 96_000.0))
 START_S = 600.0  # two busy cores compile six networks; nothing asserts how long it takes
 
 
@@ -104,7 +107,9 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `jaxresp run` leaves, as far as the service needs it."""
     folder = tmp_path_factory.mktemp("run")
     for seed, name in enumerate(NAMES):
-        untrained(name, seed).save(folder / "classifiers" / name)
+        classifier = untrained(name, seed)
+        classifier.spec = replace(classifier.spec, cohort=COHORT)
+        classifier.save(folder / "classifiers" / name)
     return folder
 
 

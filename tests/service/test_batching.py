@@ -7,6 +7,8 @@ import threading
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bento.batching import Batcher
 from bento.errors import Overloaded
@@ -97,3 +99,81 @@ def test_one_who_hangs_up_takes_nobody_along() -> None:
 def test_a_request_larger_than_the_queue_is_served_when_nobody_waits(waiting: int) -> None:
     answers = asyncio.run(_ask(Network(), [1] * waiting + [30], max_batch=1, max_queued=20))
     assert isinstance(answers[-1], Overloaded) == bool(waiting)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 20), min_size=1, max_size=12),
+    gone=st.sets(st.integers(0, 11)),
+    seed=st.integers(0, 9),
+)
+def test_joined_or_alone_and_whoever_leaves_the_numbers_are_the_same(
+    sizes: list[int], gone: set[int], seed: int
+) -> None:
+    """Bit for bit what each request gets when nobody else is there, however others come and go meanwhile."""
+    rng = np.random.default_rng(seed)
+    windows = [(rng.integers(-99, 99, (n, 8), np.int16), rng.random(n).astype(np.float32)) for n in sizes]
+
+    async def story() -> None:
+        network = Network()
+        batcher = Batcher(network, max_batch=16, max_queued=10_000)
+        tasks = [asyncio.create_task(batcher(*each)) for each in windows]
+        await asyncio.sleep(0)
+        for i in gone & set(range(len(tasks))):
+            tasks[i].cancel()
+        await asyncio.sleep(0)
+        network.gate.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        for i, ((samples, scale), answer) in enumerate(zip(windows, answers, strict=True)):
+            if i in gone:
+                assert isinstance(answer, asyncio.CancelledError)
+            else:
+                np.testing.assert_array_equal(answer, samples[:, :1] * scale[:, None])
+
+    asyncio.run(story())
+
+
+def test_whoever_left_makes_room_in_the_queue_at_once_and_is_not_computed() -> None:
+    async def story() -> None:
+        network = Network()
+        batcher = Batcher(network, max_batch=4, max_queued=8)
+        first = asyncio.create_task(batcher(*_windows(4, 1)))
+        await asyncio.sleep(0.05)  # it is being computed now, at the gate
+        waiting = [asyncio.create_task(batcher(*_windows(4, i))) for i in (2, 3)]
+        await asyncio.sleep(0.05)
+        with pytest.raises(Overloaded):
+            await batcher(*_windows(4, 4))
+        waiting[0].cancel()
+        await asyncio.sleep(0)
+        late = asyncio.create_task(batcher(*_windows(4, 5)))
+        await asyncio.sleep(0.05)
+        network.gate.set()
+        rows = await asyncio.gather(first, waiting[1], late)
+        assert [each[0, 0] for each in rows] == [0.5, 1.5, 2.5]
+        assert network.batches == [4, 4, 4], "windows of one who had left were computed"
+
+    asyncio.run(story())
+
+
+def test_the_queue_tells_what_it_holds() -> None:
+    """What joins it and what leaves it, computed or abandoned, add up; and how long each that was computed waited."""
+    network, waits, changes = Network(), [], []
+
+    async def scene() -> None:
+        batcher = Batcher(network, max_batch=4, max_queued=10, queued=changes.append, waited=waits.append)
+        first = asyncio.create_task(batcher(*_windows(4, 0)))
+        await asyncio.sleep(0.05)  # it is at the gate
+        assert sum(changes) == 0
+        others = [asyncio.create_task(batcher(*_windows(n, 0))) for n in (4, 3, 2, 6)]
+        await asyncio.sleep(0.05)  # the last was refused
+        waiting = sum(changes)
+        others[1].cancel()
+        await asyncio.sleep(0.01)
+        left = sum(changes)
+        network.gate.set()
+        await asyncio.gather(first, *others, return_exceptions=True)
+        assert (waiting, left) == (9, 6)
+
+    asyncio.run(scene())
+    assert sum(changes) == 0
+    assert len(waits) == 3 and waits[1] > 0.05

@@ -109,6 +109,16 @@ def test_a_model_shows_its_card(served: Served) -> None:
     assert (response.status_code, response.json()["error"]["type"]) == (404, "UnknownModel")
 
 
+def test_an_age_outside_of_the_training_is_warned_of_and_changes_nothing_else(served: Served) -> None:
+    offline = served.offline["binary-mfcc"]
+    for age, warned in (("17.9", True), ("18", False), ("90", False), ("91", True), ("", False)):
+        response = served.post("/v1/classify_with", GOOD, task="binary", features="mfcc", age_years=age)
+        assert_same_answer(response.json(), offline.predict(GOOD, age_years=float(age) if age else None).to_json())
+        assert any("years old" in warning for warning in response.json()["warnings"]) == warned
+        compared = served.post("/v1/compare", GOOD, age_years=age).json()["predictions"]["binary-mfcc"]
+        assert compared["warnings"] == response.json()["warnings"]
+
+
 @pytest.mark.parametrize("age", ["-1", "131", "nan", "inf", "old", "1e9", "4 0"])
 def test_absurd_ages_are_refused(served: Served, age: str) -> None:
     response = served.post("/v1/classify", GOOD, age_years=age)

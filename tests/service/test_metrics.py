@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import secrets
 import time
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bento.errors import ANSWERS
+from bento.asgi import BodyLimit
+from bento.errors import ANSWERS, response_to
+from bento.limits import Limits
 from bento.live import History
-from bento.metrics import ABSTAINED, abstention_reason
-from bento.samples import read_folder
+from bento.load import Load
+from bento.metrics import ABSTAINED, abstention_reason, count_rejection
+from bento.samples import read_folder, read_samples, total
 from bento.store import NAMES
 from jaxresp.calibration import Calibration
 from jaxresp.classifier import untrained
+from jaxresp.errors import JaxrespError
 
 from .conftest import PATIENT, Served, breath, encode, series
 
@@ -78,6 +85,48 @@ def test_what_is_in_hand_returns_to_nothing(served: Served) -> None:
     while any(served.metrics()[key] for name in in_hand for key in series(served.metrics(), name)):
         assert time.monotonic() < deadline, "an abandoned request is still counted as being worked on"
         time.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (Limits(max_body_bytes=10), "body_too_large"),
+        (Limits(max_held_bytes=10), "overloaded"),
+        (Limits(max_upload_s=0.05), "slow_upload"),
+    ],
+)
+def test_a_refusal_is_counted_once(limits: Limits, reason: str) -> None:
+    """By the layer that finds it and by the endpoint that hears of it, or by the first of them alone."""
+
+    async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            while (await receive()).get("more_body"):
+                pass
+        except JaxrespError as error:
+            count_rejection(error)
+            await response_to(error)(scope, receive, send)
+
+    async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+
+    async def upload() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            yield b"12345678"
+            await asyncio.sleep(0.02)
+
+    async def ask(app: ASGIApp) -> int:
+        transport = httpx.ASGITransport(BodyLimit(app, Load(limits), limits))
+        async with httpx.AsyncClient(transport=transport, base_url="http://jaxresp") as client:
+            return (await client.post("/", content=upload())).status_code
+
+    def count() -> float:
+        return total(read_samples(), "jaxresp_rejections_total", "reason").get((reason,), 0.0)
+
+    for app in (endpoint, deaf):
+        before = count()
+        assert asyncio.run(ask(app)) in (408, 413, 503)
+        assert count() - before == 1
 
 
 def test_every_series_is_there_before_its_first_event(served: Served) -> None:

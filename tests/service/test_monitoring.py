@@ -138,6 +138,7 @@ def load(served: Served, seconds: float) -> None:
             served.post("/v1/classify", b"no sound" if k % 2 else sound)
             if k % 4 == 0:
                 served.post("/v1/compare", sound)
+                served.post("/v1/explain", sound)
                 httpx.get(f"{served.url}/v1/models")
 
     with ThreadPoolExecutor(3) as threads:
