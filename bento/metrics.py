@@ -18,7 +18,14 @@ from jaxresp.errors import JaxrespError
 #: Value of the label `label` when a model would rather not answer.
 ABSTAINED = "abstained"
 #: How a prediction's reason to abstain begins → value of the label `reason`.
-ABSTENTIONS_BY_WORDS = {"no class is more probable": "unsure"}
+ABSTENTIONS_BY_WORDS = {
+    "no class is more probable": "unsure",
+    "too short": "too_short",
+    "too quiet": "too_quiet",
+    "clipped": "clipped",
+    "too narrow a band": "narrow_band",
+    "it does not sound like": "unfamiliar",
+}
 OTHER = "other"
 
 #: Upper bounds in seconds of BentoML's request durations; its own have nothing between 50 and 100 ms.

@@ -140,20 +140,27 @@ def latency(board: Dashboard) -> None:
         "Mean seconds of each step.",
         unit="s",
         stacked=True,
+        width=6,
     )
     board.curves(
         "Network, p95 by model",
-        [
-            (quantile(0.95, "jaxresp_inference_seconds", by="model"), "{{model}}"),
-            (quantile(0.95, "jaxresp_explain_seconds", by="model"), "{{model}}, explaining"),
-        ],
-        "One call of a network on a batch of windows; and one explanation, which takes many.",
+        [(quantile(0.95, "jaxresp_inference_seconds", by="model"), "{{model}}")],
+        "One call of a network on a batch of windows.",
         unit="s",
+        width=6,
+    )
+    board.curves(
+        "Explanation, p95 by model",
+        [(quantile(0.95, "jaxresp_explain_seconds", by="model"), "{{model}}")],
+        "Finding what in a sound spoke for a class: a gradient of the network, many times.",
+        unit="s",
+        width=6,
     )
     board.curves(
         "Windows per call",
         [(mean("jaxresp_batch_windows", by="model"), "{{model}}")],
-        "Windows of waiting requests are joined. At 16, the largest batch, the network is saturated.",
+        "Windows of waiting requests are joined, up to the largest batch: there the network is saturated.",
+        width=6,
     )
 
 
@@ -221,8 +228,8 @@ def models(board: Dashboard) -> None:
     )
     board.curves(
         "Answers without a label",
-        [(f"sum by (model, reason) ({rate('jaxresp_abstentions_total')})", "{{model}}: {{reason}}")],
-        "A model abstains rather than guess: unsure when no class is probable enough.",
+        [(f"sum by (reason) ({rate('jaxresp_abstentions_total')})", "{{reason}}")],
+        "A model abstains rather than guess: unsure when no class is probable enough, else for what the sound lacks.",
         unit="ops",
     )
     board.table("Models served", f"jaxresp_model_info{{{OURS}}}", "Which version answers, and which one quickly.")

@@ -148,6 +148,7 @@ def test_a_models_reason_to_abstain_has_a_name() -> None:
     object.__setattr__(classifier, "calibration", Calibration(abstain_below=1.1))
     prediction = classifier.predict(sound)
     assert prediction.abstained and abstention_reason(prediction.reason) == "unsure"
+    assert abstention_reason("too quiet: -71 dBFS, and training had nothing below -60 dBFS") == "too_quiet"
     assert abstention_reason("Jane Doe coughed") == abstention_reason(None) == "other"
 
 
