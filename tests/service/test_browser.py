@@ -33,6 +33,7 @@ pytestmark = [
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--use-fake-device-for-media-stream",
 )  # fmt: skip
 _WIDE = """return [...document.querySelectorAll('body *')].filter(e => e.checkVisibility() && !e.closest(
   '.jr-scroll, .jr-hidden, #sound, #card table, #data table, .jr-plot, .jr-axis')
@@ -351,6 +352,8 @@ def test_an_upload_is_gone_when_another_is_chosen_and_when_its_page_is_closed(pa
     page.wait("#sound button[aria-label=Clear]").click()
     page.wait_for(lambda: not first.exists())
     page.upload(encode(breath(7, 8_000), 8_000))
-    page.wait_for(lambda: set(folder.iterdir()) - others)
+    page.ask()
+    page.answered()
+    assert len(set(folder.iterdir()) - others) == 1
     page.driver.get("data:text/html,gone")
     page.wait_for(lambda: not set(folder.iterdir()) - others)
