@@ -12,6 +12,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import soundfile
@@ -33,7 +34,7 @@ from jaxresp.classifier_files import SCHEMA_VERSION, json_bytes, sealed
 from jaxresp.errors import JaxrespError
 from jaxresp.features import window_features
 from jaxresp.files import sha256
-from jaxresp.frontend import FRONTENDS, Mfcc
+from jaxresp.frontend import FRONTENDS, FrontEnd, Mfcc
 from jaxresp.models import NetworkConfig
 from jaxresp.pooling import pool
 from jaxresp.prediction import NOTICE, Prediction
@@ -119,6 +120,28 @@ def test_nothing_compiles_after_warm_up_and_a_padded_batch_answers_as_its_window
     assert ours.trace_count() == before == len(BUCKETS) + 1  # and what an explanation needs
     assert window_features._cache_size() == features_before
     assert len(np.unique(alone, axis=0)) == 40
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_a_cpu_computes_no_window_that_nobody_sent_and_an_accelerator_is_called_seldom(
+    ours: Classifier, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    samples, scale = windows(40)
+    alone = np.concatenate([ours.logits(samples[i : i + 1], scale[i : i + 1]) for i in range(40)])
+    calls: list[int] = []
+
+    def counted(frontend: FrontEnd, samples: np.ndarray, scale: np.ndarray) -> jax.Array:
+        calls.append(len(samples))
+        return window_features(frontend, samples, scale)
+
+    monkeypatch.setattr(classifier, "window_features", counted)
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    for n in (1, 2, 3, 4, 5, 15, 16, 17, 40):
+        calls.clear()
+        together = ours.logits(samples[:n], scale[:n])
+        np.testing.assert_allclose(models.probabilities(together), models.probabilities(alone[:n]), atol=1e-6)
+        assert set(calls) <= set(BUCKETS)
+        assert sum(calls) == n if backend == "cpu" else len(calls) == -(-n // BUCKETS[-1])
 
 
 def test_windows_of_several_recordings_may_share_a_batch(ours: Classifier) -> None:

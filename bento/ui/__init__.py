@@ -19,7 +19,7 @@ from bento.ui.page import build
 from bento.ui.uploads import Uploads
 
 #: Seconds between two looks of Gradio's queue whether anybody has pressed a button. Its own choice of 1 ms, in two
-#: loops, takes a tenth of a core from the API's requests.
+#: loops, takes 3 % of a core from the API's requests.
 _POLL_S = 0.02
 
 

@@ -138,19 +138,19 @@ def _rival(run: Path, folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def original(run: Path, folder: Path, *, workers: int = 1) -> Iterator[Server]:
-    """The original project's way."""
-    changes = {"RIVAL_FOLDER": str(_rival(run, folder)), "OPENBLAS_NUM_THREADS": "1"}
+def original(run: Path, folder: Path, *, workers: int = 1, blas: int = 1) -> Iterator[Server]:
+    """The original project's way. `blas` are the threads of NumPy's matrix products."""
+    changes = {"RIVAL_FOLDER": str(_rival(run, folder)), "OPENBLAS_NUM_THREADS": str(blas)}
     with _uvicorn("original", "original", folder, changes, workers) as server:
         yield server
 
 
 @contextlib.contextmanager
-def competent(run: Path, folder: Path, *, workers: int = 1, intra_op: int = 1, threads: int = 2) -> Iterator[Server]:
-    """FastAPI + ONNX Runtime. BLAS with one thread: with two, its small products wait for each other, at four times
-    the time of the features.
-    """
-    changes = {"RIVAL_FOLDER": str(_rival(run, folder)), "OPENBLAS_NUM_THREADS": "1"}
+def competent(
+    run: Path, folder: Path, *, workers: int = 1, intra_op: int = 1, threads: int = 2, blas: int = 1
+) -> Iterator[Server]:
+    """FastAPI + ONNX Runtime. `intra_op` are its threads, `threads` how many recordings are worked on at a time."""
+    changes = {"RIVAL_FOLDER": str(_rival(run, folder)), "OPENBLAS_NUM_THREADS": str(blas)}
     changes |= {"RIVAL_INTRA_OP": str(intra_op), "RIVAL_THREADS": str(threads)}
     with _uvicorn("competent", "competent", folder, changes, workers) as server:
         yield server
