@@ -64,15 +64,19 @@ class Page:
         return self.driver.find_elements("css selector", selector)
 
     def wait_for(self, what: Callable[[], Any]) -> Any:
+        """Until it is so; the page may draw anew what is being looked at."""
+        from selenium.common.exceptions import StaleElementReferenceException
         from selenium.webdriver.support.ui import WebDriverWait
 
-        return WebDriverWait(self.driver, 90).until(lambda _: what())
+        return WebDriverWait(self.driver, 90, ignored_exceptions=[StaleElementReferenceException]).until(
+            lambda _: what()
+        )
 
     def wait(self, selector: str) -> Any:
         return self.wait_for(lambda: self.all(selector))[0]
 
     def text(self, selector: str) -> str:
-        return str(self.wait(selector).text)
+        return str(self.wait_for(lambda: [each.text for each in self.all(selector)])[0])
 
     def upload(self, sound: bytes) -> None:
         path = self.folder / f"{PATIENT}.wav"
@@ -166,13 +170,12 @@ def test_every_mode_answers_and_fits(page: Page, width: int, theme: str) -> None
     page.upload(encode(breath(12, 8_000), 8_000))
     page.ask("quick")
     page.answered()
+    top = "return document.getElementById('answer').getBoundingClientRect().top"
+    page.wait_for(lambda: page.driver.execute_script(top) < 700)  # in sight, also on a phone
     page.fits()
     page.wait(".jr-show").click()
     page.wait_for(lambda: page.all(".jr-overlay")[0].value_of_css_property("opacity") == "1")
     page.shot(f"quick-{width}-{theme}")
-    page.ask("flexible")
-    page.wait_for(lambda: "binary" in page.text("#answer").lower() or page.all("#picture .jr-spoke"))
-    page.fits()
     page.ask("compare")
     page.wait("#answer .jr-comparison")
     assert len(page.all("#answer .jr-comparison tr[data-model]")) == 6
