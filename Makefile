@@ -28,7 +28,7 @@ CHOOSE = for candidate in $(or $(PYTHON),python3.13 python3.12 python3.11 python
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format types build lock upgrade clean distclean
+.PHONY: help setup demo test test-slow lint format types build bento lock upgrade clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## what can be made
@@ -68,6 +68,11 @@ types: $(READY)  ## mypy
 
 build: $(READY)  ## the sdist and the wheel, in dist/
 	$(BIN)/python -m build --no-isolation
+
+# A folder of its own in dist/ is also what a container is built from: see docs/deploying.md.
+bento: $(READY)  ## the Bento of the models in BentoML's store, in dist/
+	@mkdir -p dist
+	tag=$$($(BIN)/bentoml build --output tag .) && $(BIN)/bentoml export "$${tag#__tag__:}" dist/jaxresp.bento
 
 # Neither file holds a download address. uv lives in an environment of its own: only this target needs it.
 # BentoML adds a line without a hash to the Bento's list, so that one is pinned and not hashed.

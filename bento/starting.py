@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -41,8 +42,9 @@ def start_engine(stored: Mapping[str, Any], load: Load) -> Engine:
     metrics.count_compilations()
     folders = {name: Path(model.path_of(CONTENT)) for name, model in stored.items()}
     # Compiling is most of a first start and releases the interpreter lock; importing Gradio takes two seconds and holds
-    # it. As many threads as cores: more would only hold more memory.
-    with ThreadPoolExecutor(os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()) as threads:
+    # it. As many threads as cores: more would only hold more memory. The names go through the front ends first, so that
+    # the features of one are compiled by the time the second task asks for them.
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
         compiled = threads.map(_ready, (folders[name] for name in NAMES))
         import_module("bento.ui")
         classifiers = dict(zip(NAMES, compiled, strict=True))
@@ -68,7 +70,8 @@ def _ready(folder: Path) -> Classifier:
 
 
 def _return_memory() -> None:
-    """Give what the compiler has freed back to the system; glibc keeps it otherwise."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    """Give what the compiler has freed back to the system: about 100 MB, which glibc keeps otherwise."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not in musl
+        if trim is not None:
+            trim(0)

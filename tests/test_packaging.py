@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -124,3 +125,17 @@ def test_an_editable_install(tmp_path: Path, checkout: Path) -> None:
         check(look(python, cwd=cwd), package=checkout / "jaxresp", root=checkout)
     copied = list((tmp_path / "env").rglob("_shipped"))
     assert copied == []  # an edit in the checkout is seen: nothing was copied
+
+
+def test_the_bento_and_the_space_hold_every_module_that_serving_imports(tmp_path: Path) -> None:
+    """By the patterns of bentofile.yaml, in a folder of their own: datasets/ and the rest are not there."""
+    included = re.findall(r'^  - "([^"]+)"$', (ROOT / "bentofile.yaml").read_text(), re.MULTILINE)
+    assert "jaxresp/**/*.py" in included
+    for pattern in included:
+        for path in ROOT.glob(pattern):
+            if path.is_file() and "__pycache__" not in path.parts:
+                (tmp_path / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, tmp_path / path.relative_to(ROOT))
+    code = "import bento.service, bento.starting, bento.ui; print(bento.ui.__file__)"
+    said = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(tmp_path), BENTOML_DO_NOT_TRACK="True")
+    assert said.strip() == str(tmp_path / "bento" / "ui" / "__init__.py")

@@ -18,7 +18,7 @@ from bento.store import FEATURES, TASKS
 from bento.ui import answer as answers
 from bento.ui.comparison import comparison
 from bento.ui.picture import draw
-from bento.ui.report import downloads, report
+from bento.ui.report import downloads, in_brief, report
 from bento.ui.style import plain
 from bento.ui.uploads import Uploads
 from bento.ui.words import FEATURE_NAMES, TASK_NAMES
@@ -96,9 +96,10 @@ class Desk:
 def _answered(card: str, picture: str, whole: Mapping[str, Any]) -> Shown:
     predictions = whole["predictions"].values() if "predictions" in whole else [whole["prediction"]]
     models = {each["model"]["name"]: each["model"]["version"] for each in predictions}
-    links = downloads(report(card, picture, whole, models), whole)
+    brief = in_brief(whole)
+    links = downloads(report(card, picture, brief, models), whole)
     show = gr.update(visible=True)
-    return card, gr.update(value=picture, visible=True), gr.update(value=links, visible=True), dict(whole), show
+    return card, gr.update(value=picture, visible=True), gr.update(value=links, visible=True), brief, show
 
 
 def _refused(error: JaxrespError) -> Shown:

@@ -34,13 +34,19 @@
     if (!media && /record|microphone/i.test(button.getAttribute("aria-label") || button.textContent)) micProblem(WORDS.insecure);
   });
 
-  // A screen reader is told the answer in one sentence, once.
-  let said = "";
+  // A screen reader is told the answer in one sentence, once; on a phone, where it lies below, it is brought into view.
+  let last = "";
   const say = () => {
-    const at = document.getElementById("jr-said");
-    const answer = document.querySelector("#answer [data-say]");
-    const words = answer ? answer.dataset.say : "";
-    if (at && words !== said) at.textContent = said = words;
+    const answer = document.querySelector("#answer [data-say], #answer [role=alert]");
+    const words = answer ? answer.dataset.say || answer.textContent : "";
+    if (words === last) return;
+    last = words;
+    const voice = document.getElementById("jr-said");
+    if (voice) voice.textContent = (answer && answer.dataset.say) || ""; // an alert speaks for itself
+    if (answer && answer.getBoundingClientRect().top > 0.75 * window.innerHeight) {
+      const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+      document.getElementById("answer").scrollIntoView({ behavior: still ? "auto" : "smooth", block: "start" });
+    }
   };
   const watch = () => {
     const answer = document.getElementById("answer");

@@ -125,7 +125,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         source = options.folder
         if source is None:
-            from jaxresp.synthetic import write_full_size
+            from jaxresp.synthetic.full_size import write_full_size
 
             source = write_full_size(Path(scratch) / "corpus")
         for wav in source.rglob("*.wav"):

@@ -32,9 +32,9 @@ from pathlib import Path
 
 import httpx
 import psutil
-from bento.examples import write_examples
 
 from bento.store import FEATURES, NAMES, TASKS
+from bento.ui.examples import write_examples
 from jaxresp import shipped
 from jaxresp.classifier import untrained
 

@@ -6,10 +6,10 @@ It shows that the program works. It says nothing about patients.
     sounds.py     breath noise, wheezes, crackles, heart, stethoscope
     recording.py  one recording put together from them
     writing.py    the files
+    full_size.py  a corpus of ICBHI's size, for benchmarks; it asks the builder in datasets/ what was published
 """
 
 from jaxresp.synthetic.cohort import SyntheticConfig, SyntheticConfigError
-from jaxresp.synthetic.full_size import write_full_size
 from jaxresp.synthetic.writing import write_corpus
 
-__all__ = ["SyntheticConfig", "SyntheticConfigError", "write_corpus", "write_full_size"]
+__all__ = ["SyntheticConfig", "SyntheticConfigError", "write_corpus"]

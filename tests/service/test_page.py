@@ -144,6 +144,15 @@ def test_a_report_needs_nothing_else_and_holds_the_whole_answer() -> None:
     assert json.loads(contents[1]) == whole
 
 
+def test_what_is_read_by_people_leaves_out_what_is_drawn() -> None:
+    whole = {"prediction": prediction(), "explanation": explanation().to_json()}
+    brief = report.in_brief(whole)
+    assert brief["prediction"] == whole["prediction"]
+    assert brief["explanation"]["moments"] == whole["explanation"]["moments"]
+    assert len(json.dumps(brief)) < 0.3 * len(json.dumps(whole))
+    assert report.in_brief({"predictions": {}}) == {"predictions": {}}
+
+
 def test_results_stand_beside_what_needs_no_listening() -> None:
     metrics = {"balanced_accuracy": 0.7, "macro_f1": 0.6, "macro_roc_auc": None}
     row = {
