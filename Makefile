@@ -77,11 +77,14 @@ bento: $(READY)  ## the Bento of the models in BentoML's store, in dist/
 # Neither file holds a download address. uv lives in an environment of its own: only this target needs it.
 # BentoML adds a line without a hash to the Bento's list, so that one is pinned and not hashed.
 UV_COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --no-emit-index-url --no-header --python-version 3.11 $(UPGRADE)
-lock:  ## requirements.txt and bento/requirements.txt from pyproject.toml
+# The Space's list keeps the Bento's versions where the Hub's own requirements allow it: uv prefers what stands in the file.
+lock:  ## requirements.txt, bento/requirements.txt and bento/space/requirements.txt from pyproject.toml
 	@test -x .venv-lock/bin/uv || { python=$$($(CHOOSE)) && "$$python" -m venv .venv-lock; }
 	@.venv-lock/bin/python -m pip --quiet --disable-pip-version-check install 'uv==$(UV_VERSION)'
 	$(UV_COMPILE) --generate-hashes --extra dev pyproject.toml -o requirements.txt
 	$(UV_COMPILE) --no-annotate --extra serve -c requirements.txt pyproject.toml -o bento/requirements.txt
+	cp bento/requirements.txt bento/space/requirements.txt
+	$(UV_COMPILE) --no-annotate --extra serve pyproject.toml bento/space/requirements.in -o bento/space/requirements.txt
 
 upgrade:  ## lock, with the newest versions that fit
 	$(MAKE) lock UPGRADE=--upgrade

@@ -63,9 +63,6 @@ def serve(port: int = 3000, host: str = "127.0.0.1", *, ready_message: bool = Tr
         ModelsNotReady: a model is missing from the store or was altered.
     """
     check_port(port, host)
-    from bento.store import check_store
-
-    check_store()
     environment = {"BENTOML_DO_NOT_TRACK": "True", "GRADIO_ANALYTICS_ENABLED": "False"} | os.environ
     root = str(shipped.root())
     command = [sys.executable, "-m", "bentoml", "serve", _SERVICE, "--working-dir", root]
@@ -73,6 +70,14 @@ def serve(port: int = 3000, host: str = "127.0.0.1", *, ready_message: bool = Tr
     # Without it an open page, whose connection never ends by itself, would keep the service from ending.
     command += ["--timeout-graceful-shutdown", str(_GRACE_S)]
     server = subprocess.Popen(command, env=environment, start_new_session=True)
+    try:
+        from bento.store import check_store  # takes most of a second, in which the server imports as much
+
+        check_store()  # the server does it too, before it takes anything on, and says it less plainly
+    except BaseException:  # Ctrl-C too: nothing may stay behind
+        server.terminate()
+        server.wait()
+        raise
     stopped = threading.Event()
 
     def stop(*_: object) -> None:

@@ -121,7 +121,7 @@ def test_every_locked_requirement_is_pinned_and_hashed() -> None:
     assert unlocked == []
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "bento/requirements.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "bento/requirements.txt", "bento/space/requirements.txt"])
 def test_a_lock_names_no_download_address(name: str) -> None:
     text = (ROOT / name).read_text()
     assert "://" not in text
@@ -155,3 +155,18 @@ def test_the_jax_releases_that_compute_wrong_numbers_are_excluded() -> None:
         pinned = {Version(next(iter(r.specifier)).version) for r in entries if r.name in ("jax", "jaxlib")}
         assert pinned
         assert pinned.isdisjoint(wrong)
+
+
+def test_a_space_installs_what_serving_needs_and_what_the_hub_adds() -> None:
+    """The Hub installs its own list beside the Space's, in one resolution: what is pinned must allow for it."""
+    bento, space = ROOT / "bento", ROOT / "bento" / "space"
+    served = {Requirement(entry).name for entry in lock_entries(bento / "requirements.txt")}
+    pinned: dict[str, set[Version]] = {}
+    for requirement in map(Requirement, lock_entries(space / "requirements.txt")):
+        (pin,) = requirement.specifier
+        assert pin.operator == "=="
+        pinned.setdefault(requirement.name, set()).add(Version(pin.version))
+    assert served <= set(pinned)
+    for asked in map(Requirement, lock_entries(space / "requirements.in")):
+        assert all(version in asked.specifier for version in pinned[asked.name])
+    assert {"authlib", "mcp"} <= set(pinned)  # of gradio's extras

@@ -65,7 +65,7 @@ def write_space(
         ignored = shutil.ignore_patterns(*_NOT_SHIPPED)
         shutil.copytree(Path(jaxresp.__file__).parent, part / "jaxresp", ignore=ignored)
         shutil.copytree(shipped.root() / "bento", part / "bento", ignore=ignored)
-        requirements = (shipped.root() / "bento" / "requirements.txt").read_text()
+        requirements = (_HERE / "requirements.txt").read_text()
         (part / "requirements.txt").write_text(requirements)
         shutil.copy(_HERE / "app.py", part / "app.py")
         (part / "README.md").write_text(_readme(title, files, corpora, requirements), encoding="utf-8")

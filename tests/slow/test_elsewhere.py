@@ -1,6 +1,7 @@
 """What is shipped runs where nothing of ours is: in an empty environment, from its own requirements.
 
-The Bento and the Space pin the same packages, so both are tried in one environment.
+The Bento goes first. The Space pins the same packages and more (tests/test_import.py), so its requirements are then
+installed over the Bento's.
 """
 
 from __future__ import annotations
@@ -176,7 +177,13 @@ def test_the_bento_serves_from_its_own_requirements(built: Shipped, empty: Path,
 def test_the_space_runs_by_itself_and_answers_a_browser(built: Shipped, empty: Path, tmp_path: Path) -> None:
     space = built.space.rename(tmp_path / "space")
     pip = (empty, "-m", "pip", "--quiet", "--disable-pip-version-check")
-    run(*pip, "install", "--no-index", "-r", space / "requirements.txt", cwd=tmp_path, environment=clean_environment())
+    # As the Hub does it: its own list beside the Space's, in one resolution.
+    added = [
+        line for line in (ROOT / "bento/space/requirements.in").read_text().splitlines() if not line.startswith("#")
+    ]
+    install = (*pip, "install", "--no-compile", "-r", space / "requirements.txt", *added)
+    run(*install, cwd=tmp_path, environment=clean_environment())
+    run(*pip, "check", cwd=tmp_path, environment=clean_environment())
     port = free_port()
     environment = clean_environment(GRADIO_SERVER_PORT=str(port), TMPDIR=str(tmp_path))
     before = {path for path in space.rglob("*") if "__pycache__" not in path.parts}
