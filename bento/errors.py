@@ -89,7 +89,7 @@ ANSWERS: dict[type[JaxrespError], tuple[int, str]] = {
     UnknownModel: (404, "unknown_model"),
     UnknownClass: (404, "unknown_class"),
     BodyTooLarge: (413, "body_too_large"),
-    PartTooLarge: (413, "part_too_large"),
+    PartTooLarge: (422, "part_too_large"),
     SlowUpload: (408, "slow_upload"),
     Overloaded: (503, "overloaded"),
     DeadlineExceeded: (504, "deadline"),

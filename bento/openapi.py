@@ -67,7 +67,10 @@ def document() -> Json:
 def _sounds() -> Json:
     task = {"type": "string", "enum": list(TASKS), "description": "the question"}
     features = {"type": "string", "enum": list(FEATURES), "description": "what the network is shown"}
-    age = {"type": "number", "minimum": 0, "maximum": 130, "description": "the patient's age in years, if known"}
+    age = {
+        "oneOf": [{"type": "number", "minimum": 0, "maximum": 130}, {"type": "string", "enum": [""]}],
+        "description": "the patient's age in years; empty or left out when it is not known",
+    }
     of_class = {"type": "string", "description": "a class of the model; the most probable one if left out"}
     chosen = {"task": task, "features": features}
     return {

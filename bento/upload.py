@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import math
+import re
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ T = TypeVar("T")
 
 _REMEDY = "send it as a multipart form: curl -F audio=@recording.wav"
 _OLDEST_YEARS = 130.0
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")  # JSON's
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,7 @@ def age_of(text: str) -> float | None:
     """
     if not text.strip():
         return None
-    try:
-        age_years = float(text)
-    except ValueError:
-        age_years = math.nan
+    age_years = float(text) if _NUMBER.fullmatch(text.strip()) else math.nan  # float() also takes 1_0 and infinity
     if not 0 <= age_years <= _OLDEST_YEARS:
         raise InvalidField(f"age_years must be a number from 0 to {_OLDEST_YEARS:g}; leave it out when it is not known")
     return age_years

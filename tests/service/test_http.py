@@ -119,7 +119,7 @@ def test_an_age_outside_of_the_training_is_warned_of_and_changes_nothing_else(se
         assert compared["warnings"] == response.json()["warnings"]
 
 
-@pytest.mark.parametrize("age", ["-1", "131", "nan", "inf", "old", "1e9", "4 0"])
+@pytest.mark.parametrize("age", ["-1", "131", "nan", "inf", "old", "1e9", "4 0", "4_0", "٤"])
 def test_absurd_ages_are_refused(served: Served, age: str) -> None:
     response = served.post("/v1/classify", GOOD, age_years=age)
     assert (response.status_code, response.json()["error"]["type"]) == (422, "InvalidField")

@@ -163,7 +163,7 @@ def test_parts_without_end(served: Served) -> None:
         "many files": (b"".join(file("audio") for _ in range(LIMITS.max_files + 1)), 422, "TooManyParts"),
         "many files of other names": (b"".join(file(f"f{i}") for i in range(99)), 422, "TooManyParts"),
         "many fields": (b"".join(text(f"f{i}", "") for i in range(99)), 422, "TooManyParts"),
-        "a long text": (text("task", "x" * 10**6), 413, "PartTooLarge"),
+        "a long text": (text("task", "x" * 10**6), 422, "PartTooLarge"),
         "a long file name": (_HEAD.replace(PATIENT.encode(), b"x" * 10**6) + GOOD, 400, "MalformedForm"),
     }
     for what, (body, status, kind) in cases.items():
