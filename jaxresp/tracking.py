@@ -29,8 +29,9 @@ from mlflow.types.schema import ColSpec, Schema
 import jaxresp
 from jaxresp.classifier import Classifier
 from jaxresp.errors import JaxrespError
+from jaxresp.evaluate.bootstrap import HEADLINES
 from jaxresp.evaluate.plots import confusion_figure, curves_figure
-from jaxresp.evaluate.result import HEADLINES, Result
+from jaxresp.evaluate.result import Result
 from jaxresp.sweep import Trial
 from jaxresp.train import TrainConfig
 

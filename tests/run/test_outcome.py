@@ -84,6 +84,7 @@ def test_table_order_and_the_quick_model(corpus, unbroken, new_work, monkeypatch
         return replace(template[problem.task.name], name=problem.name, features=frontend.name, validation_loss=loss)
 
     monkeypatch.setattr(jaxresp.run, "_one_model", one_model)
+    monkeypatch.setattr(jaxresp.run, "_compared", lambda *_: ())
     monkeypatch.setattr(jaxresp.run, "build_bank", lambda *_, **__: unused_bank())
     work = new_work()
     config = replace(CONFIG, features=("mfcc", "logmel", "augmented"))
@@ -118,6 +119,33 @@ def test_a_classifier_knows_the_ranges_of_those_it_was_trained_on(corpus, unbrok
             (cohort.bandwidth_hz, corpus.bandwidth_hz),
         ):
             assert told == (np.nanmin(column), np.nanmax(column))
+
+
+def test_windows_recordings_and_patients_are_judged_and_models_compared(corpus, unbroken):
+    windows = corpus.windows(CONFIG.window)
+    for result in load_results(unbroken):
+        assert set(result.levels) == {"window", "patient"}
+        assert result.levels["window"].metrics.n == len(windows)
+        assert result.levels["patient"].metrics.n == sum(result.patients.values())
+        assert set(result.beyond) == set(result.shortcuts)
+        age = result.beyond["age"]["balanced_accuracy"]
+        assert age.value == pytest.approx(result.metrics.balanced_accuracy - result.shortcuts["age"].balanced_accuracy)
+        assert set(result.alarm) >= {"specificity", "PPV at prevalence 0.05"} and result.scores == {}
+    assert json.loads((unbroken / "results.json").read_text())["compared"] == []  # one model of each task
+
+
+@pytest.mark.usefixtures("untracked")
+def test_two_models_of_a_task_are_compared(corpus, new_work):
+    work = new_work()
+    results = run(corpus, work, replace(ONE_MODEL, features=("mfcc", "logmel")))
+    (comparison,) = json.loads((work / "results.json").read_text())["compared"]
+    best = min(results, key=lambda result: result.validation_loss)
+    (other,) = (result for result in results if result is not best)
+    assert comparison["reference"] == best.name and comparison["n_patients"] == len(set(corpus.patient.tolist()))
+    value, low, high = comparison["differences"][other.name]["balanced_accuracy"]
+    assert value == pytest.approx(other.metrics.balanced_accuracy - best.metrics.balanced_accuracy)
+    assert low <= high
+    assert f"Less {best.name}, " in (work / "report.md").read_text()
 
 
 def test_provenance_says_what_a_classifier_came_from(corpus, unbroken):
