@@ -235,7 +235,8 @@ def _one_model(
         )
         for trial in trials:
             tracker.log_trial(study, trial)
-        result, probabilities = judge(problem, frontend, corpus, trials, seed=config.seed)
+        judged = judge(problem, frontend, corpus, trials, config.window, seed=config.seed)
+        result = judged.result
         fit = fit_final(problem, trials, report=lambda what, done: progress(what, 0.9 + 0.05 * done))
         spec = Spec(
             problem.name,
@@ -247,11 +248,23 @@ def _one_model(
             _cohort(corpus, problem),
         )
         provenance = _provenance(corpus, problem, config, study)
-        classifier = Classifier.from_fit(spec, fit, card=reporting.card(result), provenance=provenance)
+        classifier = Classifier.from_fit(
+            spec,
+            fit,
+            calibration=judged.calibration,
+            gate=judged.gate,
+            card=reporting.card(result),
+            provenance=provenance,
+        )
         progress("saving and logging", 0.96)
         classifier.save(work / "classifiers" / problem.name)
         table = answers_csv(
-            corpus.recording, corpus.patient, problem.labels, probabilities, problem.folds, problem.task.classes
+            corpus.recording,
+            corpus.patient,
+            problem.labels,
+            judged.probabilities,
+            problem.folds,
+            problem.task.classes,
         )
         write_whole(folder / "out_of_fold.csv", table)
         write_whole(folder / "folds.json", json.dumps(problem.split.proof, indent=2) + "\n")

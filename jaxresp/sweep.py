@@ -16,7 +16,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -178,17 +178,20 @@ def best_trial(trials: tuple[Trial, ...]) -> Trial:
     return min(trials, key=lambda trial: (trial.score, trial.number))
 
 
-def out_of_fold_windows(problem: Problem, trials: tuple[Trial, ...]) -> Float32[np.ndarray, "windows outputs"]:
+def out_of_fold_windows(
+    problem: Problem, trials: tuple[Trial, ...], side: Literal["test", "validation"] = "test"
+) -> Float32[np.ndarray, "windows outputs"]:
     """Logits of every window of the tested recordings; NaN for those of recordings that no fold tests.
 
     The network and its settings were chosen without the recording's patient (where a published split has him on both
-    sides, without the recording).
+    sides, without the recording). The validation side of a fold stopped its training, and is asked for only where no
+    other held-out answers can calibrate.
     """
     logits = np.full((len(problem.bank.recording), problem.task.n_outputs), np.nan, np.float32)
     for k, fold in enumerate(problem.folds):
         chosen = min(trials, key=lambda trial: (trial.fits[k].score, trial.number))
         each = chosen.fits[k]
-        rows = problem.bank.windows_of(fold.test)
+        rows = problem.bank.windows_of(getattr(fold, side))
         graph = _graph(problem, chosen.network)
         logits[rows] = predict_windows(graph, each.weights, each.standardisation, problem.bank, rows)
     return logits

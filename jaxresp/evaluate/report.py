@@ -13,6 +13,7 @@ from jaxresp.evaluate.comparing import Comparison
 from jaxresp.evaluate.levels import Level
 from jaxresp.evaluate.metrics import Metrics
 from jaxresp.evaluate.result import Result
+from jaxresp.evaluate.subgroups import MIN_PATIENTS
 from jaxresp.prediction import NOTICE
 
 COLUMNS = ("model", "balanced accuracy", "macro F1", "ROC-AUC", "accuracy", "majority (accuracy)", "network")
@@ -195,11 +196,10 @@ def card(result: Result) -> str:
             "",
             *(f"* {line}" for line in caveats([result])),
             "",
+            *(["## By group", "", *by_subgroup(result), ""] if result.subgroups else []),
             "## Made with",
             "",
             settings,
-            "",
-            "Probabilities are not calibrated, and the Classifier never abstains.",
             "",
         ]
     )
@@ -217,6 +217,10 @@ def details(result: Result) -> list[str]:
     lines = [*by_class(result.classes, metrics), "", _named("Averages", averages)]
     if result.levels:
         lines += ["", *by_level(result)]
+    if result.reliability:
+        lines += ["", *calibration_table(result), "", *(f"* {line}" for line in calibration_lines(result))]
+    if result.gate:
+        lines.append(f"* {gate_line(result.gate)}")
     lines += [
         f"\n{_named(title, values)}"
         for title, values in (("Challenge", result.scores), ("As an alarm", result.alarm))
@@ -259,6 +263,88 @@ def by_level(result: Result) -> list[str]:
         if name in levels
     ]
     return _table(("level", "n", "patients", "balanced accuracy", "macro F1", "ROC-AUC", "accuracy"), body)
+
+
+def calibration_table(result: Result) -> list[str]:
+    """A Markdown table: how far probabilities are from frequencies, before and after calibration."""
+    header = ("probabilities", "log loss", "Brier", "calibration error", *(f"of {name}" for name in result.classes))
+    body = [
+        (name, *(number(x) for x in (each.log_loss, each.brier, each.ece, *each.ece_by_class)))
+        for name, each in result.reliability.items()
+    ]
+    return _table(header, body)
+
+
+def calibration_lines(result: Result) -> list[str]:
+    """What was calibrated on whom, for which prevalence; what abstention and sets promise, and what was seen."""
+    lines = []
+    if result.calibration:
+        given = result.calibration["prevalence"] or result.calibration["fitted_prevalence"]
+        shares, here = (
+            ", ".join(f"{name} {share:.2f}" for name, share in zip(result.classes, each, strict=True))
+            for each in (given, result.calibration["fitted_prevalence"])
+        )
+        lines.append(
+            f"Calibrated: {result.calibration['method']}, temperature {result.calibration['temperature']:.2f}. "
+            f"Answers are for patients of whom these shares have each class: {shares}; `Classifier.at_prevalence` "
+            f"moves them elsewhere. The errors above are at the shares of these patients: {here}. Numbers are of "
+            "calibrations that did not see the patients they answer for; the released one has seen all of them."
+        )
+    told = result.selective
+    if told is None:
+        return lines
+    below = result.calibration.get("abstain_below", 0.0)
+    rule = f"below a probability of {below:.2f}" if below else "never"
+    error = "undefined" if told.error_answered is None else f"{told.error_answered:.3f}"
+    lines.append(
+        f"The released Classifier abstains {rule}. Seen: {told.answered:.0%} answered with an error of {error}, "
+        f"against {told.error:.3f} if all are (every patient weighs the same)."
+    )
+    for name, promise, seen in zip(result.classes, told.set_promised, told.set_seen, strict=False):
+        said = (
+            "too few patients to promise any, so it always stays"
+            if promise is None
+            else f"at least {promise:.0%} promised to patients like these"
+        )
+        held = "none" if seen is None else f"{seen:.0%}"
+        lines.append(f"Set of classes not ruled out, {name}: {said}; seen {held}.")
+    lines.append(f"Sets hold {told.set_size:.2f} classes on average; {told.set_single:.0%} hold one.")
+    return lines
+
+
+def by_subgroup(result: Result) -> list[str]:
+    """A Markdown table: the headline metrics of each group of patients or recordings."""
+    body = [
+        (
+            f"{column}: {name}",
+            str(group.n),
+            str(group.n_patients),
+            " / ".join(map(str, group.recordings)) or "suppressed",
+            *(
+                "suppressed" if group.suppressed else with_interval(group.metrics[each], group.intervals[each])
+                for each in HEADLINES
+            ),
+        )
+        for column, groups in result.subgroups.items()
+        for name, group in groups.items()
+    ]
+    header = ("group", "n", "patients", " / ".join(result.classes), "balanced accuracy", "macro F1", "ROC-AUC")
+    return [
+        *_table(header, body),
+        "",
+        f"Groups of fewer than {MIN_PATIENTS} patients are suppressed; metrics are of the classes that a group has.",
+    ]
+
+
+def gate_line(gate: Mapping[str, Any]) -> str:
+    """What recordings must be like to get a label, and how many good ones are lost."""
+    return (
+        f"A recording gets no label that is shorter than {gate['min_duration_s']:.1f} s, quieter than "
+        f"{gate['min_rms_dbfs']:.0f} dBFS, heard only below {gate['min_bandwidth_hz']:.0f} Hz, clipped in more than "
+        f"{gate['max_clipped_fraction']:.0%} of its samples, or less like the {gate['n_patients']} patients trained on "
+        f"than any of them held out. Seen: {gate['refused']:.1%} of the recordings of patients whom the gate had not "
+        "seen were refused. Numbers here are of all recordings, refused or not."
+    )
 
 
 def compared(comparison: Comparison) -> list[str]:

@@ -13,7 +13,10 @@ from jaxtyping import Float, Int
 from jaxresp.evaluate.bootstrap import Difference, Interval
 from jaxresp.evaluate.levels import Level
 from jaxresp.evaluate.metrics import Metrics
+from jaxresp.evaluate.reliability import Reliability
+from jaxresp.evaluate.selective import Selective
 from jaxresp.evaluate.shortcuts import Shortcut
+from jaxresp.evaluate.subgroups import Subgroup
 from jaxresp.splits import Fold
 from jaxresp.taxonomy import Task
 
@@ -27,8 +30,8 @@ class Result:
         task: its name.
         features: name of the front end.
         classes: in the order of every per-class number.
-        metrics: of the tested recordings: of patients unseen in training, validation and tuning, unless the split is
-            a published one that overlaps.
+        metrics: of the calibrated answers for the tested recordings: of patients unseen in training, validation,
+            tuning and calibration, unless the split is a published one that overlaps.
         intervals: 95 % patient bootstrap of the headline metrics.
         majority: the same metrics for always answering what training saw most.
         shortcuts: what each column of the metadata reaches on the same patients, without listening.
@@ -41,6 +44,11 @@ class Result:
         levels: the same for single windows and, where every patient has one class, for whole patients.
         scores: of the task's own challenge, by name.
         alarm: what any abnormal answer is worth, by name; of tasks that have a normal class.
+        calibration: that of the released Classifier, as in its calibration.json.
+        gate: that of the released Classifier, and the share of tested recordings that their folds' gates refuse.
+        subgroups: column → group → its metrics; see Subgroup.
+        reliability: "uncalibrated" and "calibrated": how far probabilities are from frequencies.
+        selective: what not answering gains, and sets of classes.
         beyond: by how much the headline metrics exceed those of each column of the metadata, on the same patients.
     """
 
@@ -62,6 +70,11 @@ class Result:
     scores: Mapping[str, float] = field(default_factory=dict)
     alarm: Mapping[str, float] = field(default_factory=dict)
     beyond: Mapping[str, Mapping[str, Difference]] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    gate: Mapping[str, Any] = field(default_factory=dict)
+    subgroups: Mapping[str, Mapping[str, Subgroup]] = field(default_factory=dict)
+    reliability: Mapping[str, Reliability] = field(default_factory=dict)
+    selective: Selective | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain types; what is undefined is null."""
@@ -85,6 +98,12 @@ class Result:
             column: {name: Difference(*_read(value)) for name, value in each.items()}
             for column, each in data["beyond"].items()
         }
+        data["subgroups"] = {
+            column: {name: Subgroup.from_json(each) for name, each in groups.items()}
+            for column, groups in data["subgroups"].items()
+        }
+        data["reliability"] = {name: Reliability.from_json(each) for name, each in data["reliability"].items()}
+        data["selective"] = None if data["selective"] is None else Selective.from_json(data["selective"])
         return cls(**data)
 
 
