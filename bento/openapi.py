@@ -209,6 +209,10 @@ def _schemas() -> Json:
                 "audio": _ref("AudioFacts"),
                 "warnings": _list(text) | {"description": "what to keep in mind about this answer"},
                 "model": _object({key: text for key in ("name", "version", "task", "features")}),
+                "possible": _list(text)
+                | {"nullable": True, "description": "classes that cannot be ruled out; null when nothing is promised"},
+                "prevalence": probabilities
+                | {"nullable": True, "description": "share of patients of each class that the probabilities are for"},
                 "notice": text | {"enum": [NOTICE]},
             }
         ),

@@ -2,13 +2,14 @@
 
 config.json       schema_version, name, task, front end, network, window, pooling, cohort, versions, seed
 weights.npz       network parameters, batch statistics, the standardisation of the features
-calibration.json  temperature, class bias, abstention
+calibration.json  temperature, class bias, prevalence, abstention, sets of classes, quality gate
 card.md           model card
 provenance.json   SHA-256 of the files above, and of dataset, split, code and configuration; MLflow run
 """
 
 from __future__ import annotations
 
+import copy
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -36,6 +37,7 @@ from jaxresp.cohort import Cohort
 from jaxresp.explain import Explanation, attribute_with
 from jaxresp.features import window_features
 from jaxresp.frontend import FrontEnd, frontend_from_dict, frontend_named
+from jaxresp.gate import Gate
 from jaxresp.models import NetworkConfig, Weights, storage
 from jaxresp.pooling import pool
 from jaxresp.prediction import Prediction, WindowProbabilities
@@ -124,12 +126,13 @@ class Classifier:
         standardisation: Standardisation,
         *,
         calibration: Calibration | None = None,
+        gate: Gate | None = None,
         card: str = "",
         provenance: Mapping[str, Any] | None = None,
         version: str = "unsaved",
     ):
         self.spec, self.calibration, self.card, self.version = spec, calibration or Calibration(), card, version
-        self.provenance = dict(provenance or {})
+        self.gate, self.provenance = gate, dict(provenance or {})
         self._graph = graph  # its arrays lie where it computes, or every call would bring them there
         self._weights, self._standardisation = jax.device_put((weights, standardisation))
         self._traces = 0
@@ -222,16 +225,17 @@ class Classifier:
     ) -> Prediction:
         """Window logits → the answer for the recording: pooled, calibrated, perhaps withheld."""
         pooled = pool(logits, np.zeros(len(logits), np.int64), 1)
-        probability = self.calibration.probabilities(pooled)[0]
-        best = int(probability.argmax())
-        abstained = bool(probability[best] < self.calibration.abstain_below)
-        reason = f"no class is more probable than {self.calibration.abstain_below:.2f}" if abstained else None
+        calibration = self.calibration
+        probability = calibration.probabilities(pooled)[0]
+        possible = calibration.possible(pooled)
+        prevalence = calibration.prevalence or calibration.fitted_prevalence
+        reason = (self.gate and self.gate.refusal(recording)) or calibration.withheld(probability)
         each = np.asarray(models.probabilities(logits))
         facts, length_s = recording.facts, self.window.length_s
         return Prediction(
-            label=None if abstained else self.classes[best],
+            label=None if reason else self.classes[int(probability.argmax())],
             probabilities=self._by_class(probability),
-            abstained=abstained,
+            abstained=reason is not None,
             reason=reason,
             windows=tuple(
                 WindowProbabilities(float(s), min(float(s) + length_s, facts.duration_s), self._by_class(p))
@@ -245,7 +249,19 @@ class Classifier:
                 "task": self.task.name,
                 "features": self.frontend.name,
             },
+            possible=None if possible is None else tuple(np.array(self.classes)[possible[0]].tolist()),
+            prevalence=dict(zip(self.classes, prevalence, strict=True)) if prevalence else None,
         )
+
+    def at_prevalence(self, prevalence: Mapping[str, float]) -> Classifier:
+        """The same Classifier for patients among whom the classes are otherwise frequent.
+
+        Raises:
+            InvalidPrevalence: no shares of this Classifier's classes, or it is not calibrated.
+        """
+        other = copy.copy(self)
+        other.calibration = self.calibration.at_prevalence(self.classes, prevalence)
+        return other
 
     def explain(self, recording: audio.Recording, of_class: str | None = None) -> Explanation:
         """Which moments of a recording spoke for a class.
@@ -316,7 +332,7 @@ class Classifier:
             directory,
             config={**self.spec.to_dict(), "pooling": "mean_logit", "versions": versions},
             weights=storage.pack(to_arrays(self._weights, self._standardisation)),
-            calibration=self.calibration.to_dict(),
+            calibration={**self.calibration.to_dict(), "gate": None if self.gate is None else self.gate.to_dict()},
             card=self.card,
             provenance=self.provenance,
         )
@@ -339,7 +355,8 @@ class Classifier:
             graph,
             weights,
             by,
-            calibration=Calibration(**{**files.calibration, "class_bias": tuple(files.calibration["class_bias"])}),
+            calibration=Calibration.from_dict({key: each for key, each in files.calibration.items() if key != "gate"}),
+            gate=None if files.calibration["gate"] is None else Gate.from_dict(files.calibration["gate"]),
             card=files.card,
             provenance=files.provenance,
             version=files.version,

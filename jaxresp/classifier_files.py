@@ -15,7 +15,7 @@ import jaxresp
 from jaxresp.errors import JaxrespError
 from jaxresp.files import sha256, whole_directory
 
-SCHEMA_VERSION = 2  # 2: config.json tells of the cohort
+SCHEMA_VERSION = 3  # 2: config.json tells of the cohort; 3: calibration.json of prevalence, sets and the gate
 
 _FILES = ("config.json", "weights.npz", "calibration.json", "card.md")
 

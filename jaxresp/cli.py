@@ -212,13 +212,22 @@ def evaluate(path: Path, data: Path | None) -> None:
 @click.argument("files", type=_FILE, nargs=-1, required=True)
 @click.option("--model", type=_FOLDER, required=True, help="A Classifier directory.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line, with the timeline.")
-def predict(files: tuple[Path, ...], model: Path, as_json: bool) -> None:
+@click.option(
+    "--prevalence",
+    type=(str, float),
+    multiple=True,
+    metavar="CLASS SHARE",
+    help="Share of the examined who have CLASS; give it for every class. By default all are equally frequent.",
+)
+def predict(files: tuple[Path, ...], model: Path, as_json: bool, prevalence: tuple[tuple[str, float], ...]) -> None:
     """Classify sound FILES."""
     from jaxresp.audio import AudioError
     from jaxresp.classifier import Classifier
     from jaxresp.prediction import NOTICE
 
     classifier, failed = Classifier.load(model), 0
+    if prevalence:
+        classifier = classifier.at_prevalence(dict(prevalence))
     for file in files:
         try:
             answer = classifier.predict(file)

@@ -32,6 +32,8 @@ class Prediction:
         audio: facts about the sound.
         warnings: what to keep in mind about this answer.
         model: name, version, task and features of the Classifier.
+        possible: the classes that cannot be ruled out, as promised by the model card; None where nothing is promised.
+        prevalence: share of patients of each class that `probabilities` are for; None where they are not calibrated.
     """
 
     label: str | None
@@ -42,6 +44,8 @@ class Prediction:
     audio: AudioFacts
     warnings: tuple[str, ...]
     model: dict[str, str]
+    possible: tuple[str, ...] | None = None
+    prevalence: dict[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain types for json.dumps."""
@@ -56,5 +60,7 @@ class Prediction:
             "audio": self.audio.to_json(),
             "warnings": list(self.warnings),
             "model": dict(self.model),
+            "possible": None if self.possible is None else list(self.possible),
+            "prevalence": None if self.prevalence is None else dict(self.prevalence),
             "notice": NOTICE,
         }

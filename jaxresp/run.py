@@ -25,23 +25,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
-import numpy as np
 
-from jaxresp import models, shipped
+from jaxresp import shipped
 from jaxresp.classifier import Classifier, Spec, classifier_name
 from jaxresp.cohort import Cohort
 from jaxresp.corpus import Corpus
 from jaxresp.errors import JaxrespError
 from jaxresp.evaluate import report as reporting
-from jaxresp.evaluate.metrics import classification_metrics
-from jaxresp.evaluate.result import Result, headline_intervals, majority_probabilities, out_of_fold_csv
-from jaxresp.evaluate.shortcuts import shortcut_columns, shortcuts
+from jaxresp.evaluate.answers import Answers, answers_csv, read_answers
+from jaxresp.evaluate.comparing import Comparison, compare
+from jaxresp.evaluate.result import Result
 from jaxresp.features import FeatureBank, build_bank
 from jaxresp.files import clear_partial, sha256, write_whole
-from jaxresp.frontend import FrontEnd, band_in_words, frontend_named
+from jaxresp.frontend import FrontEnd, frontend_named
+from jaxresp.judging import corpus_identity, judge
 from jaxresp.models import NetworkConfig
 from jaxresp.splits import Split, check_split_name, make_split
-from jaxresp.sweep import Problem, Trial, best_trial, fit_final, out_of_fold_logits, sweep
+from jaxresp.sweep import Problem, best_trial, fit_final, sweep
 from jaxresp.taxonomy import Task, task_named
 from jaxresp.train import TrainConfig
 from jaxresp.window import WindowConfig
@@ -182,9 +182,14 @@ def _run(
         done[classifier_name(task_named(t), frontend)] for t in config.tasks for frontend in config.frontends()
     )
     quick = min((r for r in results if r.task == results[-1].task), key=lambda r: r.validation_loss).name
-    table = {"quick": quick, "results": [result.to_json() for result in results]}
+    comparisons = _compared(work, results, config.seed)
+    table = {
+        "quick": quick,
+        "results": [result.to_json() for result in results],
+        "compared": [comparison.to_json() for comparison in comparisons],
+    }
     write_whole(work / "results.json", json.dumps(table, indent=2) + "\n")
-    write_whole(work / "report.md", reporting.markdown(results))
+    write_whole(work / "report.md", reporting.markdown(results, comparisons))
     progress("all models", "finished", 1.0)
     return results
 
@@ -230,8 +235,8 @@ def _one_model(
         )
         for trial in trials:
             tracker.log_trial(study, trial)
-        probabilities = np.asarray(models.probabilities(out_of_fold_logits(problem, trials)))
-        result = _result(problem, frontend, corpus, trials, probabilities, config)
+        judged = judge(problem, frontend, corpus, trials, config.window, seed=config.seed)
+        result = judged.result
         fit = fit_final(problem, trials, report=lambda what, done: progress(what, 0.9 + 0.05 * done))
         spec = Spec(
             problem.name,
@@ -243,11 +248,23 @@ def _one_model(
             _cohort(corpus, problem),
         )
         provenance = _provenance(corpus, problem, config, study)
-        classifier = Classifier.from_fit(spec, fit, card=reporting.card(result), provenance=provenance)
+        classifier = Classifier.from_fit(
+            spec,
+            fit,
+            calibration=judged.calibration,
+            gate=judged.gate,
+            card=reporting.card(result),
+            provenance=provenance,
+        )
         progress("saving and logging", 0.96)
         classifier.save(work / "classifiers" / problem.name)
-        table = out_of_fold_csv(
-            corpus.recording, corpus.patient, problem.labels, probabilities, problem.folds, problem.task
+        table = answers_csv(
+            corpus.recording,
+            corpus.patient,
+            problem.labels,
+            judged.probabilities,
+            problem.folds,
+            problem.task.classes,
         )
         write_whole(folder / "out_of_fold.csv", table)
         write_whole(folder / "folds.json", json.dumps(problem.split.proof, indent=2) + "\n")
@@ -259,55 +276,28 @@ def _one_model(
     return result
 
 
-def _result(
-    problem: Problem,
-    frontend: FrontEnd,
-    corpus: Corpus,
-    trials: tuple[Trial, ...],
-    probabilities: np.ndarray,
-    config: RunConfig,
-) -> Result:
-    best, labels, task, tested = best_trial(trials), problem.labels, problem.task, problem.split.tested
-    majority = majority_probabilities(labels, problem.folds, task)
-    epochs = int(np.median([each.best_epoch for each in best.fits]))
-    return Result(
-        name=problem.name,
-        task=task.name,
-        features=frontend.name,
-        classes=task.classes,
-        metrics=classification_metrics(labels[tested], probabilities[tested]),
-        intervals=headline_intervals(labels[tested], probabilities[tested], corpus.patient[tested], seed=config.seed),
-        majority=classification_metrics(labels[tested], majority[tested]),
-        shortcuts=shortcuts(shortcut_columns(corpus), labels, problem.folds, task),
-        patients={
-            name: len(set(corpus.patient[tested][labels[tested] == i].tolist())) for i, name in enumerate(task.classes)
-        },
-        recordings={name: int(np.sum(labels[tested] == i)) for i, name in enumerate(task.classes)},
-        settings={
-            "network": best.network.name,
-            **best.settings,
-            "epochs": epochs,
-            "trials": len(trials),
-            "band": band_in_words(frontend.band),
-        },
-        validation_loss=best.score,
-        corpus=_identity(corpus),
-        split=problem.split.to_json(),
-    )
+def _compared(work: Path, results: tuple[Result, ...], seed: int) -> tuple[Comparison, ...]:
+    """Every model against its task's lowest validation loss: a choice that no tested recording had a say in."""
+    found = []
+    for task in dict.fromkeys(result.task for result in results):
+        of_task = sorted((r for r in results if r.task == task), key=lambda r: (r.validation_loss, r.name))
+        if len(of_task) > 1:
+            found.append(compare(task, {r.name: _answers(work / "models" / r.name) for r in of_task}, seed=seed))
+    return tuple(found)
+
+
+def _answers(folder: Path) -> Answers:
+    """The answers that a finished model has left."""
+    file = folder / "out_of_fold.csv"
+    if not file.is_file():
+        raise JaxrespError(
+            f"{file} is gone; remove {folder / 'result.json'}, and the same `jaxresp run` writes both again"
+        )
+    return read_answers(file.read_text(), str(file))
 
 
 def _split(corpus: Corpus, task: Task, config: RunConfig) -> Split:
     return make_split(config.split, corpus, task, n_folds=config.n_folds, seed=config.seed)
-
-
-def _identity(corpus: Corpus) -> dict[str, Any]:
-    return {
-        "name": corpus.name,
-        "version": corpus.version,
-        "partial": corpus.partial,
-        "made_up": corpus.made_up,
-        "fingerprint": corpus.fingerprint,
-    }
 
 
 def _experiment(corpus: Corpus) -> str:
@@ -326,7 +316,7 @@ def _cohort(corpus: Corpus, problem: Problem) -> Cohort:
 def _provenance(corpus: Corpus, problem: Problem, config: RunConfig, study: str) -> dict[str, Any]:
     split = "\n".join(f"{side} {rows.tolist()}" for fold in problem.folds for side, rows in fold.sides())
     return {
-        "corpus": _identity(corpus),
+        "corpus": corpus_identity(corpus),
         "training_patients": sorted(set(corpus.patient[problem.split.fitted].tolist())),
         "split": problem.split.to_json(),
         "split_sha256": sha256(split.encode()),
@@ -371,7 +361,7 @@ def _claim(work: Path, corpus: Corpus, config: RunConfig) -> None:
     """A work folder is for one configuration on one corpus; trials of another must not be taken for its own."""
     mine: Mapping[str, Any] = {
         "config": json.loads(json.dumps(asdict(config))),
-        "corpus": _identity(corpus),
+        "corpus": corpus_identity(corpus),
         "jax": jax.__version__,
     }
     file = work / "run.json"

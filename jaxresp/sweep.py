@@ -16,7 +16,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -26,9 +26,10 @@ from jaxtyping import Float32, Int32
 from jaxresp.features import FeatureBank
 from jaxresp.files import whole_directory
 from jaxresp.models import NetworkConfig, create, storage
+from jaxresp.pooling import pool
 from jaxresp.splits import Fold, Split, SplitError
 from jaxresp.taxonomy import Task
-from jaxresp.train import Fit, TrainConfig, fit, from_arrays, predict, to_arrays
+from jaxresp.train import Fit, TrainConfig, fit, from_arrays, predict_windows, to_arrays
 
 #: Proposals before Optuna's TPE (Bergstra et al., NeurIPS 2011) starts to look at scores.
 STARTUP_TRIALS = 10
@@ -177,19 +178,28 @@ def best_trial(trials: tuple[Trial, ...]) -> Trial:
     return min(trials, key=lambda trial: (trial.score, trial.number))
 
 
-def out_of_fold_logits(problem: Problem, trials: tuple[Trial, ...]) -> Float32[np.ndarray, "recordings outputs"]:
-    """Logits of every tested recording; NaN for those that no fold tests.
+def out_of_fold_windows(
+    problem: Problem, trials: tuple[Trial, ...], side: Literal["test", "validation"] = "test"
+) -> Float32[np.ndarray, "windows outputs"]:
+    """Logits of every window of the tested recordings; NaN for those of recordings that no fold tests.
 
     The network and its settings were chosen without the recording's patient (where a published split has him on both
-    sides, without the recording).
+    sides, without the recording). The validation side of a fold stopped its training, and is asked for only where no
+    other held-out answers can calibrate.
     """
-    logits = np.full((problem.bank.n_recordings, problem.task.n_outputs), np.nan, np.float32)
+    logits = np.full((len(problem.bank.recording), problem.task.n_outputs), np.nan, np.float32)
     for k, fold in enumerate(problem.folds):
         chosen = min(trials, key=lambda trial: (trial.fits[k].score, trial.number))
         each = chosen.fits[k]
+        rows = problem.bank.windows_of(getattr(fold, side))
         graph = _graph(problem, chosen.network)
-        logits[fold.test] = predict(graph, each.weights, each.standardisation, problem.bank, fold.test)
+        logits[rows] = predict_windows(graph, each.weights, each.standardisation, problem.bank, rows)
     return logits
+
+
+def out_of_fold_logits(problem: Problem, trials: tuple[Trial, ...]) -> Float32[np.ndarray, "recordings outputs"]:
+    """Logits of every tested recording, pooled over its windows of `out_of_fold_windows`; NaN for the others."""
+    return pool(out_of_fold_windows(problem, trials), problem.bank.recording, problem.bank.n_recordings)
 
 
 def fit_final(problem: Problem, trials: tuple[Trial, ...], report: Report = lambda what, done: None) -> Fit:

@@ -29,8 +29,9 @@ from mlflow.types.schema import ColSpec, Schema
 import jaxresp
 from jaxresp.classifier import Classifier
 from jaxresp.errors import JaxrespError
-from jaxresp.evaluate.plots import confusion_figure, curves_figure
-from jaxresp.evaluate.result import HEADLINES, Result
+from jaxresp.evaluate.bootstrap import HEADLINES
+from jaxresp.evaluate.plots import confusion_figure, curves_figure, reliability_figure
+from jaxresp.evaluate.result import Result
 from jaxresp.sweep import Trial
 from jaxresp.train import TrainConfig
 
@@ -135,6 +136,11 @@ class Tracker:
         settings = {f"chosen.{key}": value for key, value in result.settings.items()}
         self._log(study, params=settings, metrics=metrics)
         self._client.log_figure(study, confusion_figure(result.metrics, result.classes, result.name), "confusion.png")
+        if result.reliability:
+            self._client.log_figure(study, reliability_figure(result), "reliability.png")
+            for name, each in result.reliability.items():
+                told = (("log_loss", each.log_loss), ("brier", each.brier), ("ece", each.ece))
+                self._log(study, params={}, metrics=[Metric(f"{name}.{key}", value, now, 0) for key, value in told])
         self._client.log_text(study, out_of_fold, "out_of_fold.csv")
         self._client.log_dict(study, result.to_json(), "result.json")
         with mlflow.start_run(run_id=study), warnings.catch_warnings():

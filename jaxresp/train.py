@@ -257,14 +257,22 @@ def predict(
 ) -> Float32[np.ndarray, "recordings outputs"]:
     """Logits of recordings, pooled over their windows, in the order given."""
     rows = bank.windows_of(recordings)
+    position = np.full(bank.n_recordings, -1)
+    position[recordings] = np.arange(recordings.size)
+    logits = predict_windows(graph, weights, by, bank, rows)
+    return pool(logits, position[bank.recording[rows]], recordings.size)
+
+
+def predict_windows(
+    graph: nnx.GraphDef, weights: Weights, by: Standardisation, bank: FeatureBank, rows: np.ndarray
+) -> Float32[np.ndarray, "rows outputs"]:
+    """Logits of some windows of the bank, in the order given."""
     chunks = []
     for start in range(0, rows.size, _EVALUATION_CHUNK):
         chunk = rows[start : start + _EVALUATION_CHUNK]
         filled = np.resize(chunk, _EVALUATION_CHUNK)  # one compiled shape
         chunks.append(np.asarray(window_logits(graph, weights, by, bank.clean[filled]))[: chunk.size])
-    position = np.full(bank.n_recordings, -1)
-    position[recordings] = np.arange(recordings.size)
-    return pool(np.concatenate(chunks), position[bank.recording[rows]], recordings.size)
+    return np.concatenate(chunks)
 
 
 class _Sampler:

@@ -7,8 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,6 @@ import soundfile  # noqa: E402
 
 from jaxresp.audio import read_audio  # noqa: E402
 from jaxresp.corpus import Corpus, load, prepare  # noqa: E402
-from jaxresp.evaluate.bootstrap import Interval, patient_bootstrap  # noqa: E402
 from jaxresp.synthetic import SyntheticConfig, write_corpus  # noqa: E402
 
 
@@ -148,9 +146,3 @@ class _NoTracker:
 def no_tracker() -> type:
     """For `jaxresp.tracking.Tracker`, in tests that are not about it; what it does is in tests/test_tracking.py."""
     return _NoTracker
-
-
-@pytest.fixture(scope="session")
-def few_resamples() -> Callable[..., list[Interval]]:
-    """For `patient_bootstrap`, in runs whose intervals nobody reads."""
-    return partial(patient_bootstrap, samples=20)

@@ -18,8 +18,8 @@ import pytest
 import soundfile
 from jaxtyping import TypeCheckError
 
-from jaxresp import audio, classifier, models
-from jaxresp.calibration import Calibration
+from jaxresp import audio, classifier, gate, models
+from jaxresp.calibration import Calibration, Conformal, InvalidPrevalence
 from jaxresp.classifier import (
     BUCKETS,
     Classifier,
@@ -183,7 +183,8 @@ def test_the_answer_is_the_pooled_logits_of_the_windows_and_the_timeline_each_al
 def test_an_answer_in_json_has_its_keys_and_probabilities_that_sum_to_one(ours: Classifier) -> None:
     answer = json.loads(json.dumps(ours.predict(recorded(2.0)).to_json(), allow_nan=False))
     assert set(answer) == {
-        "label", "probabilities", "abstained", "reason", "windows", "audio", "warnings", "model", "notice",
+        "label", "probabilities", "abstained", "reason", "windows", "audio", "warnings", "model", "possible",
+        "prevalence", "notice",
     }  # fmt: skip
     assert list(answer["probabilities"]) == list(MULTICLASS.classes)
     for probabilities in (answer["probabilities"], *(w["probabilities"] for w in answer["windows"])):
@@ -255,6 +256,51 @@ def test_calibration_acts_after_pooling_and_leaves_the_timeline_alone(ours: Clas
     assert said.windows == plain.windows
 
 
+def test_classes_that_are_not_ruled_out_and_the_prevalence_are_told(ours: Classifier) -> None:
+    sets = Conformal(0.1, (0.5, 0.9, None), (9, 9, 2))
+    fitted = Calibration("by hand", fitted_prevalence=(0.25, 0.25, 0.5), conformal=sets)
+    said = answer(by_hand(ours, fitted), [[np.log(6.0), np.log(3.0), 0.0]])  # .6, .3, .1
+    assert said.possible == ("Normal", "Chronic", "Infection")
+    assert said.prevalence == {"Normal": 0.25, "Chronic": 0.25, "Infection": 0.5}
+    surer = answer(by_hand(ours, fitted), [[0.0, np.log(18.0), 0.0]])  # .05, .9, .05: nothing is promised of the last
+    assert surer.possible == ("Chronic", "Infection")
+    plain = answer(by_hand(ours), [[0.0, 0.0, 0.0]])
+    assert plain.possible is None and plain.prevalence is None
+
+
+def test_a_recording_that_the_gate_refuses_gets_a_reason_and_no_label(ours: Classifier, tmp_path: Path) -> None:
+    size = gate.N_SHAPE
+    identity = tuple(tuple(float(i == j) for j in range(size)) for i in range(size))
+    strict = gate.Gate(9, 3.0, -90.0, 100.0, (0.0,) * size, identity, 1e6)
+    own = Classifier(ours.spec, ours._graph, ours._weights, ours._standardisation, gate=strict)
+    refused, taken = own.predict(recorded(2.0)), own.predict(recorded(3.4))
+    plain = ours.predict(recorded(2.0))
+    assert (refused.label, refused.abstained) == (None, True)
+    assert refused.reason is not None and refused.reason.startswith("too short: 2.0 s")
+    assert refused.probabilities == plain.probabilities and refused.windows == plain.windows
+    assert taken == ours.predict(recorded(3.4))
+    own.save(tmp_path / "c")
+    assert Classifier.load(tmp_path / "c").gate == strict
+
+
+def test_another_prevalence_moves_probabilities_by_bayes_rule_and_no_set(ours: Classifier) -> None:
+    sets = Conformal(0.1, (0.5, 0.9, 0.9), (9, 9, 9))
+    fitted = by_hand(ours, Calibration("by hand", fitted_prevalence=(0.25, 0.25, 0.5), conformal=sets))
+    wanted = {"Normal": 0.9, "Chronic": 0.05, "Infection": 0.05}
+    moved, logits = fitted.at_prevalence(wanted), [[0.3, 0.1, -0.2]]
+    before, after = answer(fitted, logits), answer(moved, logits)
+    odds = np.array([*before.probabilities.values()]) * np.array([0.9, 0.05, 0.05]) / np.array([0.25, 0.25, 0.5])
+    np.testing.assert_allclose([*after.probabilities.values()], odds / odds.sum(), atol=1e-6)
+    assert after.prevalence == wanted and after.possible == before.possible
+    assert answer(fitted, logits) == before  # the one it was made from is as it was
+    for wrong in ({"Normal": 1.0}, {"Normal": 0.5, "Chronic": 0.5, "Infection": 0.0}, {**wanted, "Healthy": 0.0},
+                  {"Normal": 0.9, "Chronic": 0.9, "Infection": 0.9}):  # fmt: skip
+        with pytest.raises(InvalidPrevalence, match="a share above 0"):
+            fitted.at_prevalence(wrong)
+    with pytest.raises(InvalidPrevalence, match="not calibrated"):
+        by_hand(ours).at_prevalence(wanted)
+
+
 # The directory
 
 
@@ -269,7 +315,8 @@ def test_a_saved_classifier_comes_back_and_answers_identically(ours: Classifier,
 
 
 def test_a_calibration_comes_back(ours: Classifier, tmp_path: Path) -> None:
-    calibration = Calibration("by hand", 1.5, (0.1, -0.2, 0.0), 0.4)
+    sets = Conformal(0.1, (0.5, None, 0.75), (9, 8, 40))
+    calibration = Calibration("by hand", 1.5, (0.1, -0.2, 0.0), 0.4, (0.2, 0.3, 0.5), (0.5, 0.25, 0.25), sets)
     by_hand(ours, calibration).save(tmp_path / "c")
     assert Classifier.load(tmp_path / "c").calibration == calibration
 

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from jaxresp import display
 from jaxresp.display import print_results, progress_display
-from jaxresp.evaluate.bootstrap import Interval
+from jaxresp.evaluate.bootstrap import HEADLINES, Interval
 from jaxresp.evaluate.metrics import classification_metrics
-from jaxresp.evaluate.result import HEADLINES, Result
+from jaxresp.evaluate.result import Result
 from jaxresp.evaluate.shortcuts import Shortcut
 from jaxresp.prediction import NOTICE
 

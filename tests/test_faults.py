@@ -47,7 +47,7 @@ def problem(easy_corpus, banks) -> Problem:
 
 
 @pytest.fixture(scope="module")
-def small_run(easy_corpus, tmp_path_factory, no_tracker, few_resamples):
+def small_run(easy_corpus, tmp_path_factory, no_tracker):
     """Two models of a run, with networks too small to be good."""
     work = tmp_path_factory.mktemp("run")
     config = RunConfig(
@@ -55,7 +55,6 @@ def small_run(easy_corpus, tmp_path_factory, no_tracker, few_resamples):
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jaxresp.tracking.Tracker", no_tracker)
-        patch.setattr("jaxresp.evaluate.result.patient_bootstrap", few_resamples)
         return work, config, run(easy_corpus, work, config)
 
 

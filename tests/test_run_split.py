@@ -92,6 +92,18 @@ def test_nobody_who_is_only_tested_is_fitted_on(overlapping, work):
     assert evaluate_held_out(classifier, unseen).metrics.n == test.sum() - 1
 
 
+def test_the_tested_half_calibrates_nothing(overlapping, work):
+    (result,) = load_results(work)
+    released = Classifier.load(work / "classifiers" / "binary-mfcc").calibration
+    fold = make_split("icbhi-official", overlapping, BINARY, seed=CONFIG.seed).folds[0]
+    n_patients = len(set(overlapping.patient[fold.validation].tolist()))
+    assert f"validation answers of {n_patients} patients" in released.method
+    labels, patients = overlapping.labels(BINARY)[fold.validation], overlapping.patient[fold.validation]
+    share = [len(set(patients[labels == c].tolist())) + 0.5 for c in (0, 1)]
+    assert released.fitted_prevalence == pytest.approx(np.divide(share, sum(share)))
+    assert result.reliability["calibrated"].n == (overlapping.official_split == "test").sum()
+
+
 def test_the_overlap_stands_wherever_the_numbers_do(work):
     results = load_results(work)
     shown = io.StringIO()

@@ -17,9 +17,9 @@ from mlflow.tracking import MlflowClient
 
 from jaxresp.audio import AudioError
 from jaxresp.classifier import Classifier, Spec
-from jaxresp.evaluate.bootstrap import Interval
+from jaxresp.evaluate.bootstrap import HEADLINES, Interval
 from jaxresp.evaluate.metrics import classification_metrics
-from jaxresp.evaluate.result import HEADLINES, Result
+from jaxresp.evaluate.result import Result
 from jaxresp.evaluate.shortcuts import Shortcut
 from jaxresp.frontend import Mfcc
 from jaxresp.models import NetworkConfig, create

@@ -8,9 +8,8 @@ import numpy as np
 
 from jaxresp.classifier import Classifier
 from jaxresp.corpus import Corpus
-from jaxresp.evaluate.bootstrap import Interval
+from jaxresp.evaluate.bootstrap import Interval, headline_intervals
 from jaxresp.evaluate.metrics import Metrics, classification_metrics
-from jaxresp.evaluate.result import headline_intervals
 from jaxresp.pooling import pool
 from jaxresp.splits import PatientLeak
 

@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from jaxresp.evaluate.bootstrap import Interval
+from jaxresp.evaluate.bootstrap import HEADLINES, SAMPLES, Difference, Interval
+from jaxresp.evaluate.comparing import Comparison
+from jaxresp.evaluate.levels import Level
 from jaxresp.evaluate.metrics import Metrics
 from jaxresp.evaluate.result import Result
+from jaxresp.evaluate.subgroups import MIN_PATIENTS
 from jaxresp.prediction import NOTICE
 
 COLUMNS = ("model", "balanced accuracy", "macro F1", "ROC-AUC", "accuracy", "majority (accuracy)", "network")
@@ -27,15 +30,24 @@ def with_interval(value: float, interval: Interval) -> str:
     return f"{number(value)} [{ends}]"
 
 
+def with_sign(difference: Difference) -> str:
+    """By how much one number exceeds another, with its interval."""
+    if math.isnan(difference.value):
+        return "undefined"
+    ends = (
+        "undefined"
+        if math.isnan(difference.low) or math.isnan(difference.high)
+        else f"{difference.low:+.2f} to {difference.high:+.2f}"
+    )
+    return f"{difference.value:+.3f} [{ends}]"
+
+
 def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
     """One row per model under COLUMNS; what chance and the majority would reach stands beside it."""
     return [
         (
             result.name,
-            *(
-                with_interval(getattr(result.metrics, name), result.intervals[name])
-                for name in ("balanced_accuracy", "macro_f1", "macro_roc_auc")
-            ),
+            *(with_interval(getattr(result.metrics, name), result.intervals[name]) for name in HEADLINES),
             number(result.metrics.accuracy),
             f"{number(result.majority.balanced_accuracy)} (accuracy {number(result.majority.accuracy)})",
             f"{result.settings['network']} {result.settings['filters']}×{result.settings['dense']}",
@@ -70,6 +82,10 @@ def shortcut_lines(results: Sequence[Result]) -> list[str]:
         beaten = [r.name for r in of_task if r.metrics.balanced_accuracy <= reached.balanced_accuracy]
         if beaten:
             lines.append(f"Not better than {best} alone: {', '.join(beaten)}.")
+        for result in of_task:
+            if best in result.beyond:
+                beyond = with_sign(result.beyond[best]["balanced_accuracy"])
+                lines.append(f"{result.name} less {best} alone, balanced accuracy, paired: {beyond}")
     return lines
 
 
@@ -105,11 +121,18 @@ def caveats(results: Sequence[Result]) -> list[str]:
             lines.append(f"{result.name} never answers {' or '.join(never)}, whatever its accuracy.")
         if missed:
             lines.append(f"{result.name} recognises no {' and no '.join(missed)}.")
+        absent = [name for name, n in zip(result.classes, result.metrics.support, strict=True) if n == 0]
+        if absent:
+            lines.append(
+                f"{result.name}: no recording of {' or '.join(absent)} was tested; its recall, ROC-AUC and PR-AUC are "
+                "undefined, and macro numbers are of the other classes."
+            )
     few = sorted({f"{c} ({n})" for r in results for c, n in r.patients.items() if n < 10})
     if few:
         lines.append(f"Fewer than ten patients in: {', '.join(few)}. Intervals over so few patients are too narrow.")
     split = results[0].split
-    lines.append(f"{split['evidence']} Intervals: 95 %, bootstrap over patients.")
+    n_patients = " and ".join(str(n) for n in dict.fromkeys(sum(r.patients.values()) for r in results))
+    lines.append(f"{split['evidence']} Intervals: 95 %, bootstrap over {n_patients} patients, {SAMPLES:,} samples.")
     lines += split["sentences"]
     return lines
 
@@ -126,7 +149,7 @@ def corpus_title(corpus: Mapping[str, Any]) -> str:
     return f"{corpus['name']} {corpus['version'].removesuffix('+partial')}{kind}"
 
 
-def markdown(results: Sequence[Result]) -> str:
+def markdown(results: Sequence[Result], comparisons: Sequence[Comparison] = ()) -> str:
     """The whole report."""
     corpus = results[0].corpus
     out = [
@@ -138,8 +161,10 @@ def markdown(results: Sequence[Result]) -> str:
         "",
         *(f"{line}\n" for line in caveats(results)),
     ]
+    for comparison in comparisons:
+        out += [f"## {comparison.what}: models compared", "", *compared(comparison), ""]
     for result in results:
-        out += [f"## {result.name}", "", *by_class(result.classes, result.metrics), ""]
+        out += [f"## {result.name}", "", *details(result), ""]
     return "\n".join([*out, NOTICE, ""])
 
 
@@ -167,36 +192,174 @@ def card(result: Result) -> str:
             "",
             *_table(COLUMNS, rows([result])),
             "",
-            *by_class(result.classes, result.metrics),
+            *details(result),
             "",
             *(f"* {line}" for line in caveats([result])),
             "",
+            *(["## By group", "", *by_subgroup(result), ""] if result.subgroups else []),
             "## Made with",
             "",
             settings,
-            "",
-            "Probabilities are not calibrated, and the Classifier never abstains.",
             "",
         ]
     )
 
 
+def details(result: Result) -> list[str]:
+    """What the one row of the table leaves out: by class, by level, as an alarm, and in the challenge's own score."""
+    metrics = result.metrics
+    averages = {
+        "macro precision": metrics.macro_precision,
+        "macro PR-AUC": metrics.macro_pr_auc,
+        "weighted precision": metrics.weighted_precision,
+        "weighted F1": metrics.weighted_f1,
+    }
+    lines = [*by_class(result.classes, metrics), "", _named("Averages", averages)]
+    if result.levels:
+        lines += ["", *by_level(result)]
+    if result.reliability:
+        lines += ["", *calibration_table(result), "", *(f"* {line}" for line in calibration_lines(result))]
+    if result.gate:
+        lines.append(f"* {gate_line(result.gate)}")
+    lines += [
+        f"\n{_named(title, values)}"
+        for title, values in (("Challenge", result.scores), ("As an alarm", result.alarm))
+        if values
+    ]
+    return lines
+
+
 def by_class(classes: Sequence[str], metrics: Metrics) -> list[str]:
-    """A Markdown table: precision, recall, F1, ROC-AUC, and the row of the confusion matrix, per class."""
-    header = ("class", "precision", "recall", "F1", "ROC-AUC", "n", *(f"answered {name}" for name in classes))
+    """A Markdown table: precision, recall, F1, areas, and the row of the confusion matrix, per class."""
+    header = ("class", "precision", "recall", "F1", "ROC-AUC", "PR-AUC", "n", *(f"answered {name}" for name in classes))
     body = [
         (
             name,
             number(metrics.precision[i]),
-            number(metrics.recall[i]),
+            number(metrics.recall[i] if metrics.support[i] else math.nan),
             number(metrics.f1[i]),
             number(metrics.roc_auc[i]),
+            number(metrics.pr_auc[i]),
             str(metrics.support[i]),
             *(str(count) for count in metrics.confusion[i]),
         )
         for i, name in enumerate(classes)
     ]
     return _table(header, body)
+
+
+def by_level(result: Result) -> list[str]:
+    """A Markdown table: the headline metrics of single windows, of the unit asked about, and of whole patients."""
+    levels = {"recording": Level(result.metrics, dict(result.intervals)), **result.levels}
+    body = [
+        (
+            name,
+            str(levels[name].metrics.n),
+            str(sum(result.patients.values())),
+            *(with_interval(getattr(levels[name].metrics, each), levels[name].intervals[each]) for each in HEADLINES),
+            number(levels[name].metrics.accuracy),
+        )
+        for name in ("window", "recording", "patient")
+        if name in levels
+    ]
+    return _table(("level", "n", "patients", "balanced accuracy", "macro F1", "ROC-AUC", "accuracy"), body)
+
+
+def calibration_table(result: Result) -> list[str]:
+    """A Markdown table: how far probabilities are from frequencies, before and after calibration."""
+    header = ("probabilities", "log loss", "Brier", "calibration error", *(f"of {name}" for name in result.classes))
+    body = [
+        (name, *(number(x) for x in (each.log_loss, each.brier, each.ece, *each.ece_by_class)))
+        for name, each in result.reliability.items()
+    ]
+    return _table(header, body)
+
+
+def calibration_lines(result: Result) -> list[str]:
+    """What was calibrated on whom, for which prevalence; what abstention and sets promise, and what was seen."""
+    lines = []
+    if result.calibration:
+        given = result.calibration["prevalence"] or result.calibration["fitted_prevalence"]
+        shares, here = (
+            ", ".join(f"{name} {share:.2f}" for name, share in zip(result.classes, each, strict=True))
+            for each in (given, result.calibration["fitted_prevalence"])
+        )
+        lines.append(
+            f"Calibrated: {result.calibration['method']}, temperature {result.calibration['temperature']:.2f}. "
+            f"Answers are for patients of whom these shares have each class: {shares}; `Classifier.at_prevalence` "
+            f"moves them elsewhere. The errors above are at the shares of these patients: {here}. Numbers are of "
+            "calibrations that did not see the patients they answer for; the released one has seen all of them."
+        )
+    told = result.selective
+    if told is None:
+        return lines
+    below = result.calibration.get("abstain_below", 0.0)
+    rule = f"below a probability of {below:.2f}" if below else "never"
+    error = "undefined" if told.error_answered is None else f"{told.error_answered:.3f}"
+    lines.append(
+        f"The released Classifier abstains {rule}. Seen: {told.answered:.0%} answered with an error of {error}, "
+        f"against {told.error:.3f} if all are (every patient weighs the same)."
+    )
+    for name, promise, seen in zip(result.classes, told.set_promised, told.set_seen, strict=False):
+        said = (
+            "too few patients to promise any, so it always stays"
+            if promise is None
+            else f"at least {promise:.0%} promised to patients like these"
+        )
+        held = "none" if seen is None else f"{seen:.0%}"
+        lines.append(f"Set of classes not ruled out, {name}: {said}; seen {held}.")
+    lines.append(f"Sets hold {told.set_size:.2f} classes on average; {told.set_single:.0%} hold one.")
+    return lines
+
+
+def by_subgroup(result: Result) -> list[str]:
+    """A Markdown table: the headline metrics of each group of patients or recordings."""
+    body = [
+        (
+            f"{column}: {name}",
+            str(group.n),
+            str(group.n_patients),
+            " / ".join(map(str, group.recordings)) or "suppressed",
+            *(
+                "suppressed" if group.suppressed else with_interval(group.metrics[each], group.intervals[each])
+                for each in HEADLINES
+            ),
+        )
+        for column, groups in result.subgroups.items()
+        for name, group in groups.items()
+    ]
+    header = ("group", "n", "patients", " / ".join(result.classes), "balanced accuracy", "macro F1", "ROC-AUC")
+    return [
+        *_table(header, body),
+        "",
+        f"Groups of fewer than {MIN_PATIENTS} patients are suppressed; metrics are of the classes that a group has.",
+    ]
+
+
+def gate_line(gate: Mapping[str, Any]) -> str:
+    """What recordings must be like to get a label, and how many good ones are lost."""
+    return (
+        f"A recording gets no label that is shorter than {gate['min_duration_s']:.1f} s, quieter than "
+        f"{gate['min_rms_dbfs']:.0f} dBFS, heard only below {gate['min_bandwidth_hz']:.0f} Hz, clipped in more than "
+        f"{gate['max_clipped_fraction']:.0%} of its samples, or less like the {gate['n_patients']} patients trained on "
+        f"than any of them held out. Seen: {gate['refused']:.1%} of the recordings of patients whom the gate had not "
+        "seen were refused. Numbers here are of all recordings, refused or not."
+    )
+
+
+def compared(comparison: Comparison) -> list[str]:
+    """A Markdown table: each model's headline metrics less the reference's, with paired intervals."""
+    body = [(name, *(with_sign(told[each]) for each in HEADLINES)) for name, told in comparison.differences.items()]
+    return [
+        f"Less {comparison.reference}, which has the lowest validation loss; {comparison.n_patients} patients. "
+        "An interval that holds 0 tells the two apart from nothing.",
+        "",
+        *_table(("model", "balanced accuracy", "macro F1", "ROC-AUC"), body),
+    ]
+
+
+def _named(title: str, values: Mapping[str, float]) -> str:
+    return f"{title}: {', '.join(f'{name} {number(value)}' for name, value in values.items())}."
 
 
 def _table(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxresp.evaluate.bootstrap import Interval, patient_bootstrap
-from jaxresp.evaluate.metrics import Metrics, classification_metrics
+from jaxresp.evaluate.bootstrap import Difference, Interval
+from jaxresp.evaluate.levels import Level
+from jaxresp.evaluate.metrics import Metrics
+from jaxresp.evaluate.reliability import Reliability
+from jaxresp.evaluate.selective import Selective
 from jaxresp.evaluate.shortcuts import Shortcut
-from jaxresp.splits import Fold, tested_rows
+from jaxresp.evaluate.subgroups import Subgroup
+from jaxresp.splits import Fold
 from jaxresp.taxonomy import Task
-
-HEADLINES = ("balanced_accuracy", "macro_f1", "macro_roc_auc")
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Result:
         task: its name.
         features: name of the front end.
         classes: in the order of every per-class number.
-        metrics: of the tested recordings: of patients unseen in training, validation and tuning, unless the split is
-            a published one that overlaps.
+        metrics: of the calibrated answers for the tested recordings: of patients unseen in training, validation,
+            tuning and calibration, unless the split is a published one that overlaps.
         intervals: 95 % patient bootstrap of the headline metrics.
         majority: the same metrics for always answering what training saw most.
         shortcuts: what each column of the metadata reaches on the same patients, without listening.
@@ -41,6 +41,15 @@ class Result:
         validation_loss: mean over folds at those settings.
         corpus: name, version, whether it is partial, fingerprint.
         split: its name, kind, and what its numbers are evidence of; see Split.to_json.
+        levels: the same for single windows and, where every patient has one class, for whole patients.
+        scores: of the task's own challenge, by name.
+        alarm: what any abnormal answer is worth, by name; of tasks that have a normal class.
+        calibration: that of the released Classifier, as in its calibration.json.
+        gate: that of the released Classifier, and the share of tested recordings that their folds' gates refuse.
+        subgroups: column → group → its metrics; see Subgroup.
+        reliability: "uncalibrated" and "calibrated": how far probabilities are from frequencies.
+        selective: what not answering gains, and sets of classes.
+        beyond: by how much the headline metrics exceed those of each column of the metadata, on the same patients.
     """
 
     name: str
@@ -57,32 +66,45 @@ class Result:
     validation_loss: float
     corpus: Mapping[str, Any]
     split: Mapping[str, Any]
+    levels: Mapping[str, Level] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
+    alarm: Mapping[str, float] = field(default_factory=dict)
+    beyond: Mapping[str, Mapping[str, Difference]] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    gate: Mapping[str, Any] = field(default_factory=dict)
+    subgroups: Mapping[str, Mapping[str, Subgroup]] = field(default_factory=dict)
+    reliability: Mapping[str, Reliability] = field(default_factory=dict)
+    selective: Selective | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain types; what is undefined is null."""
-        return _plain(asdict(self))
+        return _plain(asdict(self) | {"levels": {name: each._asdict() for name, each in self.levels.items()}})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Result:
         data = dict(data)
         for key in ("metrics", "majority"):
-            data[key] = Metrics(**{name: _read(value) for name, value in data[key].items()})
-        data["intervals"] = {name: Interval(*_read(value)) for name, value in data["intervals"].items()}
+            data[key] = _metrics(data[key])
+        data["intervals"] = _intervals(data["intervals"])
         data["shortcuts"] = {name: Shortcut(*_read(value)) for name, value in data["shortcuts"].items()}
         data["classes"] = tuple(data["classes"])
+        data["levels"] = {
+            name: Level(_metrics(each["metrics"]), _intervals(each["intervals"]))
+            for name, each in data["levels"].items()
+        }
+        for key in ("scores", "alarm"):
+            data[key] = {name: _read(value) for name, value in data[key].items()}
+        data["beyond"] = {
+            column: {name: Difference(*_read(value)) for name, value in each.items()}
+            for column, each in data["beyond"].items()
+        }
+        data["subgroups"] = {
+            column: {name: Subgroup.from_json(each) for name, each in groups.items()}
+            for column, groups in data["subgroups"].items()
+        }
+        data["reliability"] = {name: Reliability.from_json(each) for name, each in data["reliability"].items()}
+        data["selective"] = None if data["selective"] is None else Selective.from_json(data["selective"])
         return cls(**data)
-
-
-def headline_intervals(
-    labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, "n classes"], patients: np.ndarray, *, seed: int
-) -> dict[str, Interval]:
-    """95 % patient-bootstrap intervals of the headline metrics."""
-
-    def headlines(y: np.ndarray, p: np.ndarray) -> tuple[float, ...]:
-        metrics = classification_metrics(y, p)
-        return tuple(getattr(metrics, name) for name in HEADLINES)
-
-    return dict(zip(HEADLINES, patient_bootstrap(headlines, labels, probabilities, patients, seed=seed), strict=True))
 
 
 def majority_probabilities(
@@ -95,28 +117,17 @@ def majority_probabilities(
     return answers
 
 
-def out_of_fold_csv(
-    recordings: np.ndarray,
-    patients: np.ndarray,
-    labels: Int[np.ndarray, " n"],
-    probabilities: Float[np.ndarray, "n classes"],
-    folds: tuple[Fold, ...],
-    task: Task,
-) -> str:
-    """One line per tested recording: who, which fold tested it, what is true, what was answered."""
-    fold_of = np.full(labels.size, -1)
-    for k, fold in enumerate(folds):
-        fold_of[fold.test] = k
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["recording", "patient", "fold", "class", *(f"p({c})" for c in task.classes)])
-    for i in tested_rows(folds).tolist():
-        shown = (f"{p:.9g}" for p in probabilities[i])
-        writer.writerow([recordings[i], patients[i], fold_of[i], task.classes[labels[i]], *shown])
-    return out.getvalue()
+def _metrics(data: Mapping[str, Any]) -> Metrics:
+    return Metrics(**{name: _read(value) for name, value in data.items()})
+
+
+def _intervals(data: Mapping[str, Any]) -> dict[str, Interval]:
+    return {name: Interval(*_read(value)) for name, value in data.items()}
 
 
 def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

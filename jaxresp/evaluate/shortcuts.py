@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from jaxresp.corpus import Corpus
+from jaxresp.evaluate.bootstrap import Difference, paired_differences
 from jaxresp.evaluate.metrics import classification_metrics, roc_auc
 from jaxresp.splits import Fold, tested_rows
 from jaxresp.taxonomy import Task
@@ -62,6 +63,29 @@ def shortcuts(
         metrics = classification_metrics(labels[tested], answers_of(column, labels, folds, len(task.classes))[tested])
         found[name] = Shortcut(metrics.balanced_accuracy, metrics.macro_roc_auc)
     return found
+
+
+def beyond_shortcuts(
+    columns: Mapping[str, Shaped[np.ndarray, " recordings"]],
+    labels: Int[np.ndarray, " recordings"],
+    probabilities: Float[np.ndarray, "recordings classes"],
+    patients: Shaped[np.ndarray, " recordings"],
+    folds: tuple[Fold, ...],
+    *,
+    seed: int,
+) -> dict[str, dict[str, Difference]]:
+    """By how much a model's headline metrics exceed those of every column alone: paired, on the same patients."""
+    tested, n_classes = tested_rows(folds), probabilities.shape[1]
+    return {
+        name: paired_differences(
+            labels[tested],
+            probabilities[tested],
+            answers_of(column, labels, folds, n_classes)[tested],
+            patients[tested],
+            seed=seed,
+        )
+        for name, column in columns.items()
+    }
 
 
 def answers_of(

@@ -7,10 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Int, Shaped
 
 from jaxresp.corpus import Corpus
-from jaxresp.evaluate.bootstrap import Interval, patient_bootstrap
+from jaxresp.evaluate.bootstrap import Interval, headline_intervals
 from jaxresp.evaluate.metrics import classification_metrics
 from jaxresp.evaluate.shortcuts import answers_of, shortcut_columns
 from jaxresp.explore.statistics import Classes, durations_s
@@ -18,7 +18,6 @@ from jaxresp.splits import Fold, SplitError, grouped_stratified_folds
 from jaxresp.taxonomy import BINARY, MULTICLASS, Task
 
 N_FOLDS = 3
-_RESAMPLES = 400  # of patients: an interval to two digits, in a second
 
 
 @dataclass(frozen=True)
@@ -127,11 +126,12 @@ def _clue(
     seed: int,
 ) -> Clue:
     answers = answers_of(column, labels, folds, len(task.classes))
-
-    def both(some_labels: Int[np.ndarray, " n"], some_answers: Float[np.ndarray, "n classes"]) -> tuple[float, float]:
-        metrics = classification_metrics(some_labels, some_answers)
-        return metrics.balanced_accuracy, metrics.macro_roc_auc
-
-    balanced, area = both(labels, answers)
-    around = patient_bootstrap(both, labels, answers, patients, samples=_RESAMPLES, seed=seed)
-    return Clue(name, balanced, around[0], area, around[1])
+    metrics = classification_metrics(labels, answers)
+    around = headline_intervals(labels, answers, patients, seed=seed)
+    return Clue(
+        name,
+        metrics.balanced_accuracy,
+        around["balanced_accuracy"],
+        metrics.macro_roc_auc,
+        around["macro_roc_auc"],
+    )

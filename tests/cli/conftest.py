@@ -43,7 +43,7 @@ def call(*words: str | Path) -> Said:
 
 
 @pytest.fixture(scope="package", autouse=True)
-def _small_and_apart(tmp_path_factory, no_tracker, few_resamples):
+def _small_and_apart(tmp_path_factory, no_tracker):
     """Networks of two filters, and no test near the user's caches or stores."""
     real_config = cli._config
     home = tmp_path_factory.mktemp("home")
@@ -55,7 +55,6 @@ def _small_and_apart(tmp_path_factory, no_tracker, few_resamples):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cli, "_config", config)
         patch.setattr(jaxresp.tracking, "Tracker", no_tracker)
-        patch.setattr("jaxresp.evaluate.result.patient_bootstrap", few_resamples)
         patch.setattr("jaxresp.compilation.use_persistent_cache", lambda: home)
         yield
 

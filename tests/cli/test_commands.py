@@ -160,6 +160,18 @@ def test_predict_as_text(finished, wav):
     assert said.err.strip() == NOTICE
 
 
+def test_predict_for_another_prevalence(finished, wav):
+    model = finished.classifier("multiclass-mfcc")
+    shares = ("--prevalence", "Normal", "0.98", "--prevalence", "Chronic", "0.01", "--prevalence", "Infection", "0.01")
+    equal, healthy = (json.loads(call("predict", "--json", "--model", model, *more, wav).out) for more in ((), shares))
+    assert equal["prevalence"] == pytest.approx(dict.fromkeys(("Normal", "Chronic", "Infection"), 1 / 3))
+    assert healthy["prevalence"] == {"Normal": 0.98, "Chronic": 0.01, "Infection": 0.01}
+    odds = {name: p * healthy["prevalence"][name] for name, p in equal["probabilities"].items()}
+    expected = {name: each / sum(odds.values()) for name, each in odds.items()}
+    assert healthy["probabilities"] == pytest.approx(expected, abs=1e-5)
+    call("predict", "--model", model, *shares[:3], wav).refused("a share above 0, 1 in all")
+
+
 def test_predict_as_json_lines(finished, source):
     wavs = sorted(source.rglob("*.wav"))[:2]
     said = call("predict", "--json", "--model", finished.classifier(), *wavs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxresp.evaluate.metrics import classification_metrics, confusion_matrix, macro_log_loss, roc_auc
+from jaxresp.evaluate.errors import NonFiniteScores, NothingToEvaluate
+from jaxresp.evaluate.metrics import classification_metrics, confusion_matrix, macro_log_loss, rates, roc_auc
 
 
 @st.composite
@@ -46,25 +48,34 @@ def test_metrics_equal_scikit_learns(case: tuple[np.ndarray, np.ndarray]) -> Non
     assert metrics.n == len(labels)
     assert metrics.accuracy == pytest.approx(sklearn.metrics.accuracy_score(labels, predicted))
     assert metrics.balanced_accuracy == pytest.approx(sklearn.metrics.balanced_accuracy_score(labels, predicted))
-    macro_f1 = sklearn.metrics.f1_score(labels, predicted, average="macro", zero_division=0)
-    assert metrics.macro_f1 == pytest.approx(macro_f1)
+    for average in ("macro", "weighted"):
+        for name, theirs in (("precision", sklearn.metrics.precision_score), ("f1", sklearn.metrics.f1_score)):
+            expected = theirs(labels, predicted, average=average, zero_division=0)
+            assert getattr(metrics, f"{average}_{name}") == pytest.approx(expected)
 
 
 @settings(deadline=None, max_examples=60)
 @given(case=answers())
-def test_roc_auc_equals_scikit_learns_and_is_nan_where_it_is_undefined(case: tuple[np.ndarray, np.ndarray]) -> None:
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [("roc_auc", sklearn.metrics.roc_auc_score), ("pr_auc", sklearn.metrics.average_precision_score)],
+)
+def test_areas_equal_scikit_learns_and_are_nan_where_undefined(
+    case: tuple[np.ndarray, np.ndarray], name: str, theirs: Callable[..., float]
+) -> None:
     labels, probabilities = case
     metrics = classification_metrics(labels, probabilities)
     defined = []
-    for c, value in enumerate(metrics.roc_auc):
+    for c, value in enumerate(getattr(metrics, name)):
         if len(set((labels == c).tolist())) == 2:
-            expected = sklearn.metrics.roc_auc_score(labels == c, probabilities[:, c])
+            expected = theirs(labels == c, probabilities[:, c])
             assert value == pytest.approx(expected)
             defined.append(expected)
         else:
             assert math.isnan(value)
-    assert len(metrics.roc_auc) == probabilities.shape[1]
-    assert metrics.macro_roc_auc == pytest.approx(np.mean(defined) if defined else math.nan, nan_ok=True)
+    assert len(getattr(metrics, name)) == probabilities.shape[1]
+    macro = getattr(metrics, f"macro_{name}")
+    assert macro == pytest.approx(np.mean(defined) if defined else math.nan, nan_ok=True)
 
 
 @settings(deadline=None)
@@ -110,6 +121,16 @@ def test_the_order_of_units_does_not_matter(case: tuple[np.ndarray, np.ndarray],
     np.testing.assert_equal(
         (shuffled.confusion, shuffled.roc_auc, shuffled.f1), (ours.confusion, ours.roc_auc, ours.f1)
     )
+    np.testing.assert_allclose(shuffled.pr_auc, ours.pr_auc)
+
+
+def test_many_confusion_matrices_at_once_say_what_each_says_alone() -> None:
+    many = np.random.default_rng(0).integers(0, 4, (3, 5, 4, 4))
+    many[0, 0, 1] = 0  # an absent class
+    together = rates(many)
+    for i, j in np.ndindex(3, 5):
+        for ours, alone in zip(together, rates(many[i, j]), strict=True):
+            np.testing.assert_allclose(ours[i, j], alone)
 
 
 @given(case=answers())
@@ -131,7 +152,7 @@ def test_macro_log_loss_is_finite_for_a_sure_mistake_and_not_for_nan() -> None:
 
 
 def test_what_cannot_be_evaluated_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no units"):
+    with pytest.raises(NothingToEvaluate, match="no units"):
         classification_metrics(np.zeros(0, int), np.zeros((0, 2)))
-    with pytest.raises(ValueError, match="2 of 3 rows have non-finite"):
+    with pytest.raises(NonFiniteScores, match="2 of 3 rows have non-finite"):
         classification_metrics(np.array([0, 1, 1]), np.array([[0.5, 0.5], [np.nan, 1], [np.inf, 0]]))

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from jaxresp.evaluate import report
-from jaxresp.evaluate.bootstrap import Interval
+from jaxresp.evaluate.bootstrap import HEADLINES, Difference, Interval
+from jaxresp.evaluate.comparing import Comparison
+from jaxresp.evaluate.levels import Level
 from jaxresp.evaluate.metrics import classification_metrics
-from jaxresp.evaluate.result import HEADLINES, Result
+from jaxresp.evaluate.result import Result
 from jaxresp.evaluate.shortcuts import Shortcut
 from jaxresp.prediction import NOTICE
 
@@ -103,6 +105,54 @@ def test_models_that_metadata_alone_beats_are_named() -> None:
     assert report.shortcut_lines([better]) == ["binary, balanced accuracy without listening: sex 0.800"]
     for document in (report.markdown([result()]), report.card(result())):
         assert "Not better than age alone: binary-mfcc." in document
+
+
+def test_a_model_is_held_against_the_best_column_on_the_same_patients() -> None:
+    beyond = {name: {"balanced_accuracy": Difference(value, value - 0.1, value + 0.1)} for name, value in
+              (("age", -0.0625), ("sex", 0.3))}  # fmt: skip
+    said = report.shortcut_lines([result(beyond=beyond)])
+    assert said[-1] == "binary-mfcc less age alone, balanced accuracy, paired: -0.062 [-0.16 to +0.04]"
+
+
+@pytest.mark.parametrize("document", ["markdown", "card"])
+def test_levels_challenge_and_alarm_are_shown(document: str) -> None:
+    metrics = classification_metrics(LABELS, np.stack([1 - RIGHT, RIGHT], 1))
+    told = result(
+        levels={"patient": Level(replace(metrics, n=15), dict.fromkeys(HEADLINES, Interval(0.25, 1.0)))},
+        scores={"ICBHI Score": 0.625},
+        alarm={"PPV at prevalence 0.05": math.nan},
+    )
+    ours = report.markdown([told]) if document == "markdown" else report.card(told)
+    assert "\n| recording | 20 | 15 | 0.804 [0.50–0.88] |" in ours
+    assert "\n| patient | 15 | 15 | 0.804 [0.25–1.00] |" in ours
+    assert "\nChallenge: ICBHI Score 0.625.\n" in ours
+    assert "\nAs an alarm: PPV at prevalence 0.05 undefined.\n" in ours
+    assert f"weighted F1 {metrics.weighted_f1:.3f}" in ours and f"macro PR-AUC {metrics.macro_pr_auc:.3f}" in ours
+    assert "bootstrap over 15 patients, 2,000 samples" in ours
+
+
+def test_a_class_that_nobody_had_is_undefined_and_said_so() -> None:
+    told = result(metrics=classification_metrics(np.ones(20, int), np.stack([1 - RIGHT, RIGHT], 1)))
+    row = next(line for line in report.by_class(told.classes, told.metrics) if line.startswith("| Normal |"))
+    assert [cell.strip() for cell in row.split("|")[2:8]] == [
+        "0.000",
+        "undefined",
+        "0.000",
+        "undefined",
+        "undefined",
+        "0",
+    ]
+    assert any("no recording of Normal was tested" in line for line in report.caveats([told]))
+    assert not any("was tested" in line for line in report.caveats([result()]))
+
+
+def test_models_are_compared_in_a_table() -> None:
+    difference = {name: Difference(0.125, -0.05, 0.3) for name in HEADLINES}
+    said = report.markdown([result()], [Comparison("binary", "binary-mfcc", 15, {"binary-logmel": difference})])
+    assert "## binary: models compared" in said and "Less binary-mfcc" in said and "15 patients" in said
+    assert "| binary-logmel | +0.125 [-0.05 to +0.30] |" in said
+    assert report.with_sign(Difference(0.1, math.nan, math.nan)) == "+0.100 [undefined]"
+    assert report.with_sign(Difference(math.nan, math.nan, math.nan)) == "undefined"
 
 
 def test_few_patients_are_named() -> None:

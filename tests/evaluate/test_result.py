@@ -10,9 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from jaxresp.evaluate.bootstrap import Interval
+from jaxresp.evaluate.answers import answers_csv
+from jaxresp.evaluate.bootstrap import HEADLINES, Difference, Interval, headline_intervals
+from jaxresp.evaluate.levels import level
 from jaxresp.evaluate.metrics import classification_metrics
-from jaxresp.evaluate.result import HEADLINES, Result, headline_intervals, majority_probabilities, out_of_fold_csv
+from jaxresp.evaluate.result import Result, majority_probabilities
 from jaxresp.evaluate.shortcuts import Shortcut
 from jaxresp.splits import grouped_stratified_folds
 from jaxresp.taxonomy import MULTICLASS
@@ -41,6 +43,10 @@ def result(labels: np.ndarray = LABELS) -> Result:
         validation_loss=0.5,
         corpus={"name": "icbhi", "version": "1.0.0", "partial": True, "made_up": False, "fingerprint": "f"},
         split={"name": "folds", "kind": "patient_disjoint", "evidence": "Numbers are out-of-fold.", "sentences": []},
+        levels={"patient": level(LABELS, PROBABILITIES, PATIENTS, seed=0)},
+        scores={"ICBHI Score": 0.5},
+        alarm={"specificity": 0.75},
+        beyond={"age": {"balanced_accuracy": Difference(0.25, -0.5, 0.5)}},
     )
 
 
@@ -56,11 +62,16 @@ def test_what_is_undefined_is_null_in_json_and_nan_again_when_read() -> None:
         metrics=one_class,
         intervals={"macro_roc_auc": Interval(math.nan, math.nan)},
         shortcuts={"age": Shortcut(0.5, math.nan)},
+        scores={"ICBHI Score": math.nan},
+        beyond={"age": {"macro_roc_auc": Difference(math.nan, math.nan, math.nan)}},
     )
     written = json.loads(json.dumps(ours.to_json(), allow_nan=False))
     assert written["metrics"]["macro_roc_auc"] is None
     assert written["metrics"]["roc_auc"] == [None, None, None]
+    assert written["scores"] == {"ICBHI Score": None}
+    assert written["metrics"]["pr_auc"] == [None, None, None]
     again = Result.from_json(written)
+    assert math.isnan(again.scores["ICBHI Score"]) and math.isnan(again.beyond["age"]["macro_roc_auc"].low)
     assert math.isnan(again.metrics.macro_roc_auc)
     np.testing.assert_array_equal(again.metrics.roc_auc, one_class.roc_auc)
     assert again.metrics.confusion == one_class.confusion
@@ -96,7 +107,7 @@ def test_the_majority_predictor_knows_training_only() -> None:
 
 def test_out_of_fold_answers_say_who_was_asked_by_which_fold_and_read_back() -> None:
     names = np.array([f"101_1b1_{i}, odd" for i in range(36)])
-    text = out_of_fold_csv(names, PATIENTS, LABELS, PROBABILITIES, FOLDS, MULTICLASS)
+    text = answers_csv(names, PATIENTS, LABELS, PROBABILITIES, FOLDS, MULTICLASS.classes)
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["recording"] for row in rows] == names.tolist()
     assert [row["patient"] for row in rows] == PATIENTS.tolist()

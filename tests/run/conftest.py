@@ -43,9 +43,8 @@ class _OneShape(SearchSpace):
 
 
 @pytest.fixture(scope="package", autouse=True)
-def _small(few_resamples):
+def _small():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jaxresp.evaluate.result.patient_bootstrap", few_resamples)
         patch.setattr(jaxresp.sweep, "SearchSpace", _OneShape)
         yield
 

@@ -13,7 +13,10 @@ import pytest
 import jaxresp.run
 from jaxresp.classifier import Classifier
 from jaxresp.errors import JaxrespError
+from jaxresp.evaluate.answers import read_answers
+from jaxresp.evaluate.metrics import classification_metrics
 from jaxresp.features import FeatureBank
+from jaxresp.gate import Gate
 from jaxresp.run import load_results, run
 from jaxresp.splits import SplitError
 from jaxresp.taxonomy import BINARY, TASKS
@@ -84,6 +87,7 @@ def test_table_order_and_the_quick_model(corpus, unbroken, new_work, monkeypatch
         return replace(template[problem.task.name], name=problem.name, features=frontend.name, validation_loss=loss)
 
     monkeypatch.setattr(jaxresp.run, "_one_model", one_model)
+    monkeypatch.setattr(jaxresp.run, "_compared", lambda *_: ())
     monkeypatch.setattr(jaxresp.run, "build_bank", lambda *_, **__: unused_bank())
     work = new_work()
     config = replace(CONFIG, features=("mfcc", "logmel", "augmented"))
@@ -118,6 +122,60 @@ def test_a_classifier_knows_the_ranges_of_those_it_was_trained_on(corpus, unbrok
             (cohort.bandwidth_hz, corpus.bandwidth_hz),
         ):
             assert told == (np.nanmin(column), np.nanmax(column))
+
+
+def test_windows_recordings_and_patients_are_judged_and_models_compared(corpus, unbroken):
+    windows = corpus.windows(CONFIG.window)
+    for result in load_results(unbroken):
+        assert set(result.levels) == {"window", "patient"}
+        assert result.levels["window"].metrics.n == len(windows)
+        assert result.levels["patient"].metrics.n == sum(result.patients.values())
+        assert sum(group.n for group in result.subgroups["chest location"].values()) == len(corpus)
+        card = Classifier.load(unbroken / "classifiers" / result.name).card
+        assert "## By group" in card and "| suppressed |" in card
+        assert set(result.beyond) == set(result.shortcuts)
+        age = result.beyond["age"]["balanced_accuracy"]
+        assert age.value == pytest.approx(result.metrics.balanced_accuracy - result.shortcuts["age"].balanced_accuracy)
+        assert set(result.alarm) >= {"specificity", "PPV at prevalence 0.05"} and result.scores == {}
+    assert json.loads((unbroken / "results.json").read_text())["compared"] == []  # one model of each task
+
+
+def test_the_calibration_that_is_judged_without_its_patients_is_released_on_all(corpus, unbroken):
+    for result in load_results(unbroken):
+        classifier = Classifier.load(unbroken / "classifiers" / result.name)
+        released = classifier.calibration
+        assert json.loads(json.dumps(released.to_dict())) == json.loads(json.dumps(result.calibration))
+        n_patients = len(set(corpus.patient.tolist()))
+        assert f"out-of-fold answers of {n_patients} patients" in released.method
+        assert released.conformal.patients == tuple(result.patients.values())
+        assert released.conformal.thresholds == (None,) * len(result.classes)  # of three to six patients: no promise
+        assert {"uncalibrated", "calibrated"} == set(result.reliability)
+        assert all(each.n == len(corpus) and each.n_patients == n_patients for each in result.reliability.values())
+        # What the table says is of the answers in the file, which the calibrations of the other folds gave.
+        text = (unbroken / "models" / result.name / "out_of_fold.csv").read_text()
+        answers = read_answers(text, "out_of_fold.csv")
+        again = classification_metrics(answers.labels, answers.probabilities)
+        assert again.balanced_accuracy == pytest.approx(result.metrics.balanced_accuracy)
+        assert Gate.from_dict({k: v for k, v in result.gate.items() if k != "refused"}) == classifier.gate
+        assert classifier.gate.n_patients == n_patients and 0 <= result.gate["refused"] <= 1
+        for text in (classifier.card, (unbroken / "report.md").read_text()):
+            assert "| uncalibrated |" in text and "| calibrated |" in text
+            assert "A recording gets no label that is shorter than" in text
+            assert "have each class: Normal " in text and "too few patients to promise any" in text
+
+
+@pytest.mark.usefixtures("untracked")
+def test_two_models_of_a_task_are_compared(corpus, new_work):
+    work = new_work()
+    results = run(corpus, work, replace(ONE_MODEL, features=("mfcc", "logmel")))
+    (comparison,) = json.loads((work / "results.json").read_text())["compared"]
+    best = min(results, key=lambda result: result.validation_loss)
+    (other,) = (result for result in results if result is not best)
+    assert comparison["reference"] == best.name and comparison["n_patients"] == len(set(corpus.patient.tolist()))
+    value, low, high = comparison["differences"][other.name]["balanced_accuracy"]
+    assert value == pytest.approx(other.metrics.balanced_accuracy - best.metrics.balanced_accuracy)
+    assert low <= high
+    assert f"Less {best.name}, " in (work / "report.md").read_text()
 
 
 def test_provenance_says_what_a_classifier_came_from(corpus, unbroken):
