@@ -28,7 +28,7 @@ CHOOSE = for candidate in $(or $(PYTHON),python3.13 python3.12 python3.11 python
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format types build bento lock upgrade clean distclean
+.PHONY: help setup demo test test-slow results lint format types build bento lock upgrade clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## what can be made
@@ -54,6 +54,11 @@ test: $(READY)  ## the quick tests
 
 test-slow: $(READY)  ## kill loops, full-size runs, packaging, browser, load
 	$(PYTEST) -m slow $(ARGS)
+
+# Each corpus that is not in JAXRESP_RECORDINGS is left out with a sentence; each look at a test stands in the ledger.
+EXPERIMENTS := icbhi_official_cycles icbhi_diagnosis sprsound_official kauh_cross_validation transfer
+results: $(READY)  ## every experiment whose corpus is here (JAXRESP_RECORDINGS); hours
+	set -e; for each in $(EXPERIMENTS); do echo "== $$each"; $(BIN)/python experiments/$$each.py $(ARGS); done
 
 lint: $(READY)  ## ruff: rules and format
 	$(BIN)/ruff check $(wildcard $(CHECKED))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TASKS = (
     "binary", "multiclass", "multiclass-literature", "diagnosis", "obstructive",
-    "sound", "sprsound-2-1", "sprsound-2-2",
+    "sound", "cycles", "cycles-binary", "sprsound-1-1", "sprsound-1-2", "sprsound-2-1", "sprsound-2-2",
 )  # fmt: skip
 FEATURES = ("mfcc", "logmel", "augmented")
 BANDS = ("wide", "common")
@@ -168,7 +168,7 @@ def splits(prepared: tuple[Path, ...], task: str | None, folds: int, seed: int) 
     """The proof of every split of a PREPARED dataset: patients / recordings per class and side. Several become one."""
     from rich.console import Console
 
-    from jaxresp.corpus import combine
+    from jaxresp.corpus import combine, units
     from jaxresp.splits import first_task, splits_of
     from jaxresp.splits.printing import print_splits
     from jaxresp.taxonomy import task_named
@@ -177,8 +177,8 @@ def splits(prepared: tuple[Path, ...], task: str | None, folds: int, seed: int) 
     corpus = combine(corpora) if len(corpora) > 1 else corpora[0]
     _describe(corpus)
     chosen = first_task(corpus) if task is None else task_named(task)
-    click.echo(f"task {chosen.name}; of every class: patients / recordings\n")
-    print_splits(Console(), *splits_of(corpus, chosen, n_folds=folds, seed=seed))
+    click.echo(f"task {chosen.name}; of every class: patients / {chosen.row}s\n")
+    print_splits(Console(), *splits_of(units(corpus, chosen), chosen, n_folds=folds, seed=seed))
 
 
 @cli.command()
@@ -197,15 +197,10 @@ def evaluate(path: Path, data: Path | None) -> None:
         print_results(Console(), load_results(path))
         return
     from jaxresp.classifier import Classifier
-    from jaxresp.evaluate.held_out import evaluate_held_out
-    from jaxresp.evaluate.report import by_class, with_interval
+    from jaxresp.evaluate.held_out import evaluate_held_out, lines
 
     classifier, corpus = Classifier.load(path), _load(data)
-    held_out = evaluate_held_out(classifier, corpus)
-    click.echo(f"{classifier.name} on {held_out.metrics.n} recordings of {held_out.n_patients} patients")
-    for name, interval in held_out.intervals.items():
-        click.echo(f"{name.replace('_', ' ')}: {with_interval(getattr(held_out.metrics, name), interval)}")
-    click.echo("\n".join(by_class(classifier.classes, held_out.metrics)))
+    click.echo("\n".join(lines(classifier, corpus, evaluate_held_out(classifier, corpus))))
 
 
 @cli.command()

@@ -18,9 +18,10 @@ from jaxresp.evaluate.metrics import classification_metrics
 from jaxresp.evaluate.operating import alarm_values
 from jaxresp.evaluate.reliability import reliability
 from jaxresp.evaluate.result import Result, majority_probabilities
-from jaxresp.evaluate.scores import challenge_scores, normal_class
+from jaxresp.evaluate.scores import challenge_scores, normal_class, score_intervals
 from jaxresp.evaluate.selective import promised, selective
 from jaxresp.evaluate.shortcuts import beyond_shortcuts, shortcut_columns, shortcuts
+from jaxresp.evaluate.sides import judge_sides
 from jaxresp.evaluate.subgroups import subgroup_columns, subgroups
 from jaxresp.frontend import FrontEnd, band_in_words
 from jaxresp.gate import Gate
@@ -59,6 +60,7 @@ def judge(
     measured = (measure_all(corpus), corpus.bandwidth_hz, corpus.patient)
     gate = fit_gate(*measured, problem.split.fitted, window)
     metrics = classification_metrics(labels[tested], probabilities[tested])
+    answered = (labels[tested], probabilities[tested], corpus.patient[tested])
     majority = majority_probabilities(labels, problem.folds, task)
     epochs = int(np.median([each.best_epoch for each in best.fits]))
     result = Result(
@@ -73,6 +75,7 @@ def judge(
         patients={
             name: len(set(corpus.patient[tested][labels[tested] == i].tolist())) for i, name in enumerate(task.classes)
         },
+        n_patients=len(set(corpus.patient[tested].tolist())),
         recordings={name: int(np.sum(labels[tested] == i)) for i, name in enumerate(task.classes)},
         settings={
             "network": best.network.name,
@@ -86,6 +89,7 @@ def judge(
         split=problem.split.to_json(),
         levels=_levels(problem, corpus.patient, window_logits, probabilities, seed),
         scores=challenge_scores(task, np.array(metrics.confusion)),
+        score_intervals=score_intervals(task, *answered, seed=seed),
         alarm={} if normal is None else alarm_values(labels[tested], probabilities[tested], normal),
         beyond=beyond_shortcuts(columns, labels, probabilities, corpus.patient, problem.folds, seed=seed),
         calibration=released.to_dict(),
@@ -108,6 +112,10 @@ def judge(
             calibrated.answered[tested],
             calibrated.possible[tested],
             promised(released),
+        ),
+        unit=task.row,
+        sides=judge_sides(
+            task, corpus.official_split, labels, probabilities, corpus.patient, tested, problem.split.fitted, seed=seed
         ),
     )
     return Judged(result, probabilities, released, gate)

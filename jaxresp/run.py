@@ -29,7 +29,7 @@ import jax
 from jaxresp import shipped
 from jaxresp.classifier import Classifier, Spec, classifier_name
 from jaxresp.cohort import Cohort
-from jaxresp.corpus import Corpus
+from jaxresp.corpus import Corpus, interval_corpus
 from jaxresp.errors import JaxrespError
 from jaxresp.evaluate import report as reporting
 from jaxresp.evaluate.answers import Answers, answers_csv, read_answers
@@ -44,7 +44,7 @@ from jaxresp.splits import Split, check_split_name, make_split
 from jaxresp.sweep import Problem, best_trial, fit_final, sweep
 from jaxresp.taxonomy import Task, task_named
 from jaxresp.train import TrainConfig
-from jaxresp.window import WindowConfig
+from jaxresp.window import WINDOWS, WindowConfig
 
 if TYPE_CHECKING:
     from jaxresp.tracking import Tracker
@@ -75,7 +75,7 @@ class RunConfig:
         split: how the patients are divided; one of jaxresp.splits.SPLITS.
         n_folds: of splits that have folds to choose; published ones have one.
         variants: augmented versions of each training window, for front ends that augment.
-        window: how recordings are cut.
+        window: how recordings, cycles or events are cut; None for what suits the unit of the task (WINDOWS).
         filters: of the first trial's network.
         dense: units of the first trial's network.
         training: settings of every trial that are not tuned, and the first trial's.
@@ -89,7 +89,7 @@ class RunConfig:
     split: str = "folds"
     n_folds: int = 3
     variants: int = 3
-    window: WindowConfig = field(default_factory=WindowConfig)
+    window: WindowConfig | None = None
     filters: int = 16
     dense: int = 128
     training: TrainConfig = field(default_factory=TrainConfig)
@@ -104,13 +104,13 @@ class RunConfig:
             if not names or len(set(names)) != len(names):
                 raise JaxrespError(f"a run's {what} are {names}; name at least one, and each once")
         for name in self.tasks:
-            if task_named(name).labels_intervals:
-                raise JaxrespError(
-                    f"task {name!r} asks about every {task_named(name).unit}, and a run answers recordings; "
-                    "choose a task of recordings"
-                )
+            task_named(name)  # raises with the nearest name
         check_split_name(self.split)
         self.frontends()  # raises what a front end has to say about its name or its band
+
+    def window_of(self, task: Task) -> WindowConfig:
+        """How what a task answers is cut."""
+        return self.window or WINDOWS[task.unit]
 
     def frontends(self) -> tuple[FrontEnd, ...]:
         """The front ends of this run.
@@ -145,14 +145,16 @@ def _run(
     corpus: Corpus, work: Path, config: RunConfig, tracking_uri: str | None, progress: Progress
 ) -> tuple[Result, ...]:
     _claim(work, corpus, config)
-    todo = [(task_named(t), frontend) for frontend in config.frontends() for t in config.tasks]
-    splits = {task.name: _split(corpus, task, config) for task, _ in todo}  # all first: they may be impossible
+    tasks = sorted(map(task_named, config.tasks), key=lambda task: task.labels_intervals)  # those of one bank together
+    todo = [(task, frontend) for frontend in config.frontends() for task in tasks]
+    rows = {of_intervals: _rows(corpus, of_intervals) for of_intervals in {task.labels_intervals for task in tasks}}
+    splits = {task.name: _split(rows[task.labels_intervals], task, config) for task in tasks}  # they may be impossible
     done: dict[str, Result] = {}
     tracker: Tracker | None = None
     bank: FeatureBank | None = None
-    previous: FrontEnd | None = None
+    previous: tuple[FrontEnd, WindowConfig, bool] | None = None
     for i, (task, frontend) in enumerate(todo):
-        name = classifier_name(task, frontend)
+        name, asked, window = classifier_name(task, frontend), rows[task.labels_intervals], config.window_of(task)
         finished = work / "models" / name / "result.json"
         if finished.is_file() and (work / "classifiers" / name).is_dir():
             done[name] = _read_json(finished, Result.from_json)
@@ -164,20 +166,21 @@ def _run(
         part("features", 0.0)
         if tracker is None:  # MLflow takes seconds to import and to make its database: only once there is work
             tracker = import_module("jaxresp.tracking").Tracker(work, _experiment(corpus), tracking_uri)
-        if bank is None or frontend != previous:  # one front end at a time is kept
+        wanted = (frontend, window, task.labels_intervals)
+        if bank is None or wanted != previous:  # one bank at a time is kept
             variants = config.variants if frontend.augments and config.training.balance != "smote" else 0
-            bank = build_bank(corpus, frontend, config.window, variants=variants, seed=config.seed)
-            previous = frontend
+            bank = build_bank(asked, frontend, window, variants=variants, seed=config.seed)
+            previous = wanted
         problem = Problem(
             name=name,
             bank=bank,
-            labels=corpus.labels(task),
+            labels=asked.labels(task),
             task=task,
             network=NetworkConfig(frontend.network, config.filters, config.dense),
             training=replace(config.training, seed=config.seed),
             split=splits[task.name],
         )
-        done[name] = _one_model(problem, frontend, corpus, work, config, tracker, part)
+        done[name] = _one_model(problem, frontend, asked, work, config, tracker, part)
     results = tuple(
         done[classifier_name(task_named(t), frontend)] for t in config.tasks for frontend in config.frontends()
     )
@@ -235,18 +238,12 @@ def _one_model(
         )
         for trial in trials:
             tracker.log_trial(study, trial)
-        judged = judge(problem, frontend, corpus, trials, config.window, seed=config.seed)
+        network, window = best_trial(trials).network, config.window_of(problem.task)
+        judged = judge(problem, frontend, corpus, trials, window, seed=config.seed)
         result = judged.result
         fit = fit_final(problem, trials, report=lambda what, done: progress(what, 0.9 + 0.05 * done))
-        spec = Spec(
-            problem.name,
-            problem.task,
-            frontend,
-            best_trial(trials).network,
-            config.window,
-            config.seed,
-            _cohort(corpus, problem),
-        )
+        cohort = _cohort(corpus, problem)
+        spec = Spec(problem.name, problem.task, frontend, network, window, config.seed, cohort)
         provenance = _provenance(corpus, problem, config, study)
         classifier = Classifier.from_fit(
             spec,
@@ -294,6 +291,11 @@ def _answers(folder: Path) -> Answers:
             f"{file} is gone; remove {folder / 'result.json'}, and the same `jaxresp run` writes both again"
         )
     return read_answers(file.read_text(), str(file))
+
+
+def _rows(corpus: Corpus, of_intervals: bool) -> Corpus:
+    """What is answered: recordings, or their cycles or events."""
+    return interval_corpus(corpus) if of_intervals else corpus
 
 
 def _split(corpus: Corpus, task: Task, config: RunConfig) -> Split:

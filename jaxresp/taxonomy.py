@@ -130,6 +130,11 @@ class Task:
         return self.unit in ("cycle", "event")
 
     @property
+    def row(self) -> str:
+        """What has one label: a cycle or an event, else a recording (a patient's too; all of his have the same)."""
+        return self.unit if self.labels_intervals else "recording"
+
+    @property
     def is_binary(self) -> bool:
         """Two classes, answered by one logit through a sigmoid."""
         return len(self.classes) == 2

@@ -53,6 +53,7 @@ def result(name: str) -> Result:
         majority=classification_metrics(LABELS, np.tile([0.15, 0.85], (20, 1))),
         shortcuts={"age": Shortcut(0.875, 0.9)},
         patients={"Normal": 3, "Abnormal": 12},
+        n_patients=15,
         recordings={"Normal": 3, "Abnormal": 17},
         settings={"network": "cnn2d", "filters": 16, "dense": 128, "epochs": 9},
         validation_loss=0.5,

@@ -16,9 +16,10 @@ import jaxresp.corpus
 import jaxresp.tracking
 from jaxresp.classifier import Classifier
 from jaxresp.cli import main
-from jaxresp.corpus import Corpus
+from jaxresp.corpus import Corpus, recording_of
 from jaxresp.display import print_results
 from jaxresp.evaluate.held_out import evaluate_held_out
+from jaxresp.evaluate.report import with_interval
 from jaxresp.run import RunConfig, load_results, run
 from jaxresp.splits import PatientLeak, SplitError, make_split
 from jaxresp.taxonomy import BINARY, DIAGNOSIS
@@ -138,3 +139,52 @@ def test_the_command_line_prints_every_proof_and_why_not(easy_corpus, overlappin
     assert "leave-one-corpus-out: leaving one corpus out takes two corpora; this is icbhi alone" in out
     for row in make_split("icbhi-official", overlapping, BINARY).proof:
         assert f"{row['fold']} {row['side']} {row['patients']} {row['recordings']} " in out
+
+
+@pytest.fixture(scope="module")
+def of_cycles(overlapping: Corpus, tmp_path_factory) -> Path:
+    """A run that answers cycles and recordings."""
+    folder = tmp_path_factory.mktemp("cycles")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jaxresp.tracking, "Tracker", _NoTracker)
+        run(overlapping, folder, dataclasses.replace(CONFIG, tasks=("cycles", "binary")))
+    return folder
+
+
+def test_cycles_are_answered_beside_recordings(overlapping, of_cycles, work):
+    cycles, recordings = load_results(of_cycles)
+    test = overlapping.official_split == "test"
+    n_cycles = int(test[overlapping.annotated_recording].sum())
+    assert (cycles.unit, cycles.metrics.n, sum(cycles.recordings.values())) == ("cycle", n_cycles, n_cycles)
+    assert (recordings.unit, recordings.metrics.n) == ("recording", test.sum())
+    assert recordings.to_json() == load_results(work)[0].to_json()  # nothing of the one leaks into the other
+    answers = list(csv.DictReader(io.StringIO((of_cycles / "models" / "cycles-mfcc" / "out_of_fold.csv").read_text())))
+    assert {recording_of(each["recording"]) for each in answers} == set(overlapping.recording[test].tolist())
+    classifier = Classifier.load(of_cycles / "classifiers" / "cycles-mfcc")
+    assert (classifier.window.length_s, classifier.task.unit) == (8.0, "cycle")
+    train = set(overlapping.patient[overlapping.official_split == "train"].tolist())
+    assert set(classifier.provenance["training_patients"]) == train
+
+
+def test_a_report_of_cycles_counts_cycles_and_tells_their_score(overlapping, of_cycles):
+    (result, _) = load_results(of_cycles)
+    score, interval = result.scores["ICBHI Score"], result.score_intervals["ICBHI Score"]
+    assert interval.low <= score <= interval.high
+    card = (of_cycles / "classifiers" / "cycles-mfcc" / "card.md").read_text()
+    for words in (
+        "for one cycle",
+        f"ICBHI Score {with_interval(score, interval)}",
+        f"These {result.metrics.n} cycles are made up",
+        f"of the {result.metrics.n} test cycles are theirs",
+        f"/ {result.recordings['normal']} cycles",
+        "| cycle |",
+    ):
+        assert words in card, words
+
+
+def test_a_classifier_of_cycles_is_evaluated_on_the_cycles_of_whole_recordings(overlapping, of_cycles):
+    classifier = Classifier.load(of_cycles / "classifiers" / "cycles-mfcc")
+    unseen = overlapping.select((overlapping.official_split == "test") & (overlapping.patient != "156"))
+    held_out = evaluate_held_out(classifier, unseen)
+    assert held_out.metrics.n == len(unseen.annotations) and held_out.unit == "cycle"
+    assert "ICBHI Score" in held_out.scores

@@ -149,3 +149,11 @@ def test_describe_counts_from_the_rows():
         "shared patients": 0,
     }  # fmt: skip
     assert [r["side"] for r in rows] == ["train", "validation", "test"]
+
+
+def test_a_class_whose_only_other_patient_is_tested_still_splits():
+    """Patient 7 alone counts for class 0: where he is tested, nobody is left to choose from for it."""
+    patients = np.array(["1", "1", "2", "2", "3", "3", "4", "5", "6", "7"])
+    labels = np.array([0, 1, 0, 1, 0, 1, 2, 2, 2, 0])
+    folds = grouped_stratified_folds(patients, labels, n_folds=3)
+    assert sorted(np.concatenate([fold.test for fold in folds]).tolist()) == list(range(10))

@@ -73,6 +73,7 @@ def result(labels: np.ndarray) -> Result:
         majority=metrics,
         shortcuts={"age": Shortcut(0.8, 0.9)},
         patients={"Normal": 5, "Abnormal": 5},
+        n_patients=10,
         recordings={"Normal": 5, "Abnormal": 5},
         settings={"network": "cnn1d", "filters": 2, "dense": 8, "dropout": 0.3, "learning_rate": 1e-3, "epochs": 3},
         validation_loss=0.6,

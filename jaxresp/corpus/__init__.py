@@ -10,6 +10,7 @@
     recordings.py  Recordings: the columns, without sound
     table.py       Corpus: the columns with all sound in memory; its windows
     intervals.py   its cycles or events, in a few fixed lengths
+    units.py       units: the same cycles or events as rows of a corpus, for whatever takes recordings
     combining.py   combine: several corpora as one
     streaming.py   the windows of what does not fit in memory, by Grain
 
@@ -24,6 +25,7 @@ from jaxresp.corpus.recordings import Recordings
 from jaxresp.corpus.schema import SPLIT, example_sha256
 from jaxresp.corpus.source import Annotations, CorpusError, DatasetError
 from jaxresp.corpus.table import Corpus, Windows
+from jaxresp.corpus.units import interval_corpus, recording_of, units
 
 __all__ = [
     "DATASETS",
@@ -39,9 +41,12 @@ __all__ = [
     "combine",
     "example_sha256",
     "guess_dataset",
+    "interval_corpus",
     "is_loadable",
     "load",
     "load_recordings",
     "prepare",
     "read_metadata",
+    "recording_of",
+    "units",
 ]

@@ -63,18 +63,12 @@ class Intervals:
         return len(self.samples)
 
 
-def cut_intervals(
-    recordings: Recordings, samples: Int16[np.ndarray, " total"], config: IntervalConfig
-) -> tuple[Intervals, ...]:
-    """Cut every annotated interval, one Intervals per bucket; a bucket may be empty.
+def interval_bounds(
+    recordings: Recordings,
+) -> tuple[Int64[np.ndarray, " annotated"], Int64[np.ndarray, " annotated"], Int64[np.ndarray, " annotated"]]:
+    """Of every annotated interval: its recording's row, and where it begins and ends in all samples end to end.
 
-    Nothing but the result is copied. An interval that ends a little after its recording (see Annotations.fault) ends
-    with it.
-
-    Args:
-        recordings: whose annotations are cut.
-        samples: of all recordings end to end.
-        config: the buckets, and what fills them.
+    An interval that ends a little after its recording (see Annotations.fault) ends with it.
 
     Raises:
         CorpusError: nothing is annotated, or an interval holds not one sample.
@@ -92,6 +86,25 @@ def cut_intervals(
             f"corpus {recordings.name}: an interval of recording {recordings.recording[of[i]]} "
             f"({recordings.annotations.start_s[i]:.3f} to {recordings.annotations.end_s[i]:.3f} s) holds no sample"
         )
+    return of, start, end
+
+
+def cut_intervals(
+    recordings: Recordings, samples: Int16[np.ndarray, " total"], config: IntervalConfig
+) -> tuple[Intervals, ...]:
+    """Cut every annotated interval, one Intervals per bucket; a bucket may be empty.
+
+    Nothing but the result is copied.
+
+    Args:
+        recordings: whose annotations are cut.
+        samples: of all recordings end to end.
+        config: the buckets, and what fills them.
+
+    Raises:
+        CorpusError: as `interval_bounds` does.
+    """
+    of, start, end = interval_bounds(recordings)
     lengths = config.lengths_samples(recordings.rate_hz)
     bucket = np.minimum(np.searchsorted(lengths, end - start), len(lengths) - 1)
     return tuple(

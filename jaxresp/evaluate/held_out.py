@@ -1,35 +1,132 @@
-"""A finished Classifier on a corpus it has not seen."""
+"""A finished Classifier on a corpus it has not seen: other patients of the same corpus, or another corpus."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from jaxresp.classifier import Classifier
-from jaxresp.corpus import Corpus
-from jaxresp.evaluate.bootstrap import Interval, headline_intervals
+from jaxresp.corpus import Corpus, CorpusError, units
+from jaxresp.evaluate import report
+from jaxresp.evaluate.bootstrap import HEADLINES, Interval, headline_intervals
 from jaxresp.evaluate.metrics import Metrics, classification_metrics
+from jaxresp.evaluate.scores import challenge_scores, score_intervals
+from jaxresp.evaluate.shortcuts import Shortcut, shortcut_columns, shortcuts
 from jaxresp.pooling import pool
-from jaxresp.splits import PatientLeak
+from jaxresp.splits import PatientLeak, SplitError, cross_validation
+from jaxresp.taxonomy import Task, UnknownLabel
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Metrics of a Classifier on a corpus, their intervals, and how many patients they rest on."""
+    """What a Classifier is worth on a corpus.
+
+    Attributes:
+        metrics: of its answers.
+        intervals: 95 % patient bootstrap of the headline metrics.
+        n_patients: how many patients they rest on.
+        patients: per class; who has units of several classes counts in each.
+        unit: what was answered: recordings, cycles or events.
+        scores: of the task's own challenge, by name.
+        score_intervals: their 95 % patient bootstrap.
+        shortcuts: what each column of the metadata reaches on the same units, learnt from this corpus's own other
+            patients in three folds; empty where a class has too few of them.
+        left_out: labels that the task has no class for, and how many units have them; they are not in the metrics.
+    """
 
     metrics: Metrics
-    intervals: dict[str, Interval]
+    intervals: Mapping[str, Interval]
     n_patients: int
+    patients: Mapping[str, int]
+    unit: str
+    scores: Mapping[str, float]
+    score_intervals: Mapping[str, Interval]
+    shortcuts: Mapping[str, Shortcut]
+    left_out: Mapping[str, int]
 
 
 def evaluate_held_out(classifier: Classifier, corpus: Corpus, *, seed: int = 0) -> HeldOut:
-    """Answer every recording as the service would, and compare.
+    """Answer every recording, cycle or event as the service would, and compare.
+
+    Args:
+        classifier: what answers.
+        corpus: of whole recordings. Corpora meet in the words of jaxresp.taxonomy: in tasks of a diagnosis, in "sound"
+            and in "cycles".
+        seed: of the bootstrap and of the shortcuts' folds.
 
     Raises:
         PatientLeak: the Classifier was trained on patients of this corpus; names them.
-        UnknownLabel: a diagnosis that the Classifier's task has no class for.
+        CorpusError: another sampling rate than the Classifier hears, or a task of cycles and none is annotated.
+        UnknownLabel: not one unit has a class in the Classifier's task.
     """
+    _assert_unseen(classifier, corpus)
+    if corpus.rate_hz != classifier.frontend.rate_hz:
+        raise CorpusError(
+            f"{corpus.name} was prepared at {corpus.rate_hz} Hz and {classifier.name} hears "
+            f"{classifier.frontend.rate_hz} Hz; prepare it at that rate (--config)"
+        )
+    task, asked = classifier.task, units(corpus, classifier.task)
+    known = asked.answerable(task)
+    left_out = Counter(label or "no label" for label in asked.published(task)[~known].tolist())
+    if not known.any():
+        raise UnknownLabel(
+            f"task {task.name!r} has no class for any {task.row} of {corpus.name} "
+            f"({', '.join(f'{label} {n}' for label, n in left_out.most_common(8))}); "
+            f"it knows {', '.join(task.label_of)}. Evaluate on a corpus that is labelled for it"
+        )
+    asked = asked if known.all() else asked.select(known)
+    windows = asked.windows(classifier.window)
+    logits = pool(classifier.logits(windows.samples, windows.scale), windows.recording, len(asked))
+    answers = (asked.labels(task), classifier.calibration.probabilities(logits), asked.patient)
+    metrics = classification_metrics(*answers[:2])
+    return HeldOut(
+        metrics=metrics,
+        intervals=headline_intervals(*answers, seed=seed),
+        n_patients=int(np.unique(asked.patient).size),
+        patients=asked.patients_per_class(task),
+        unit=task.row,
+        scores=challenge_scores(task, np.array(metrics.confusion)),
+        score_intervals=score_intervals(task, *answers, seed=seed),
+        shortcuts=_shortcuts(asked, task, seed),
+        left_out=dict(left_out),
+    )
+
+
+def lines(classifier: Classifier, corpus: Corpus, held_out: HeldOut) -> list[str]:
+    """The same in Markdown: what was asked of whom, every number with its interval, the shortcuts beside."""
+    told, unit = held_out.metrics, held_out.unit
+    trained = classifier.provenance.get("corpus", {}).get("name", "an unknown corpus")
+    majority = max(told.support) / told.n
+    out = [
+        f"{classifier.name} on {told.n} {unit}s of {held_out.n_patients} patients of {corpus.name}",
+        f"trained on: {trained}",
+        f"patients: {', '.join(f'{name} {n}' for name, n in held_out.patients.items())}",
+        *(
+            f"{report.in_words(name)}: {report.with_interval(getattr(told, name), held_out.intervals[name])}"
+            for name in HEADLINES
+        ),
+        f"accuracy: {report.number(told.accuracy)} (the most frequent class alone {report.number(majority)})",
+        *(
+            f"{name}: {report.with_interval(value, held_out.score_intervals[name])}"
+            for name, value in held_out.scores.items()
+        ),
+        *report.by_class(classifier.classes, told),
+    ]
+    columns = sorted(held_out.shortcuts.items(), key=lambda item: -item[1].balanced_accuracy)
+    if columns:
+        reached = ", ".join(f"{name} {report.number(each.balanced_accuracy)}" for name, each in columns)
+        out.append(f"balanced accuracy without listening, learnt from {corpus.name}'s own other patients: {reached}")
+    else:
+        out.append("without listening: not known, some class has too few patients here for folds")
+    for label, n in held_out.left_out.items():
+        out.append(f"left out, as the task has no class for them: {n} {unit}s of {label}")
+    return out
+
+
+def _assert_unseen(classifier: Classifier, corpus: Corpus) -> None:
     trained_on = classifier.provenance.get("corpus", {})
     shared = set(classifier.provenance.get("training_patients", ())) & set(corpus.patient.tolist())
     if shared and (trained_on.get("name"), trained_on.get("made_up")) == (corpus.name, corpus.made_up):
@@ -39,12 +136,12 @@ def evaluate_held_out(classifier: Classifier, corpus: Corpus, *, seed: int = 0) 
             f"({some}{' …' if len(shared) > 5 else ''}); "
             "what it says of them is no evidence. Evaluate on other patients, or read the out-of-fold table of its run"
         )
-    windows = corpus.windows(classifier.window)
-    logits = pool(classifier.logits(windows.samples, windows.scale), windows.recording, len(corpus))
-    probabilities = classifier.calibration.probabilities(logits)
-    labels = corpus.labels(classifier.task)
-    return HeldOut(
-        metrics=classification_metrics(labels, probabilities),
-        intervals=headline_intervals(labels, probabilities, corpus.patient, seed=seed),
-        n_patients=int(np.unique(corpus.patient).size),
-    )
+
+
+def _shortcuts(corpus: Corpus, task: Task, seed: int) -> dict[str, Shortcut]:
+    labels = corpus.labels(task)
+    try:
+        folds = cross_validation(corpus.patient, labels, task.classes, seed=seed).folds
+    except SplitError:  # said in `lines`: no folds without three patients of every class
+        return {}
+    return shortcuts(shortcut_columns(corpus), labels, folds, task)

@@ -64,7 +64,8 @@ def cohort_lines(results: Sequence[Result]) -> list[str]:
             continue
         seen.add(result.task)
         counts = ", ".join(
-            f"{name} {result.patients[name]} patients / {result.recordings[name]} recordings" for name in result.classes
+            f"{name} {result.patients[name]} patients / {result.recordings[name]} {result.unit}s"
+            for name in result.classes
         )
         lines.append(f"{result.task}: {counts}")
     return lines
@@ -99,14 +100,12 @@ def caveats(results: Sequence[Result]) -> list[str]:
     """What must be read with the numbers."""
     corpus = results[0].corpus
     lines = []
-    n = results[0].metrics.n
+    n, unit = results[0].metrics.n, results[0].unit
     if corpus["made_up"]:
-        lines.append(
-            f"These {n} recordings are made up: they show that the program works and say nothing about patients."
-        )
+        lines.append(f"These {n} {unit}s are made up: they show that the program works and say nothing about patients.")
     elif corpus["partial"]:
         lines.append(
-            f"This is a subset of {corpus['name']} ({n} recordings): "
+            f"This is a subset of {corpus['name']} ({n} {unit}s): "
             "it shows that the program works, not how well it diagnoses."
         )
     for result in results:
@@ -124,14 +123,14 @@ def caveats(results: Sequence[Result]) -> list[str]:
         absent = [name for name, n in zip(result.classes, result.metrics.support, strict=True) if n == 0]
         if absent:
             lines.append(
-                f"{result.name}: no recording of {' or '.join(absent)} was tested; its recall, ROC-AUC and PR-AUC are "
-                "undefined, and macro numbers are of the other classes."
+                f"{result.name}: no {result.unit} of {' or '.join(absent)} was tested; its recall, ROC-AUC and PR-AUC "
+                "are undefined, and macro numbers are of the other classes."
             )
     few = sorted({f"{c} ({n})" for r in results for c, n in r.patients.items() if n < 10})
     if few:
         lines.append(f"Fewer than ten patients in: {', '.join(few)}. Intervals over so few patients are too narrow.")
     split = results[0].split
-    n_patients = " and ".join(str(n) for n in dict.fromkeys(sum(r.patients.values()) for r in results))
+    n_patients = " and ".join(str(n) for n in dict.fromkeys(r.n_patients for r in results))
     lines.append(f"{split['evidence']} Intervals: 95 %, bootstrap over {n_patients} patients, {SAMPLES:,} samples.")
     lines += split["sentences"]
     return lines
@@ -176,7 +175,7 @@ def card(result: Result) -> str:
         [
             f"# {result.name}",
             "",
-            f"Answers {' / '.join(result.classes)} for one recording, from {result.features} features.",
+            f"Answers {' / '.join(result.classes)} for one {result.unit}, from {result.features} features.",
             "",
             "## Intended use",
             "",
@@ -220,12 +219,14 @@ def details(result: Result) -> list[str]:
     if result.reliability:
         lines += ["", *calibration_table(result), "", *(f"* {line}" for line in calibration_lines(result))]
     if result.gate:
-        lines.append(f"* {gate_line(result.gate)}")
-    lines += [
-        f"\n{_named(title, values)}"
-        for title, values in (("Challenge", result.scores), ("As an alarm", result.alarm))
-        if values
-    ]
+        lines.append(f"* {gate_line(result.gate, result.unit)}")
+    if result.scores:
+        each = (f"{name} {_score(result, name)}" for name in result.scores)
+        lines.append(f"\nChallenge: {', '.join(each)}.")
+    if result.alarm:
+        lines.append(f"\n{_named('As an alarm', result.alarm)}")
+    if result.sides:
+        lines += ["", *by_side(result)]
     return lines
 
 
@@ -250,19 +251,48 @@ def by_class(classes: Sequence[str], metrics: Metrics) -> list[str]:
 
 def by_level(result: Result) -> list[str]:
     """A Markdown table: the headline metrics of single windows, of the unit asked about, and of whole patients."""
-    levels = {"recording": Level(result.metrics, dict(result.intervals)), **result.levels}
+    levels = {result.unit: Level(result.metrics, dict(result.intervals)), **result.levels}
     body = [
         (
             name,
             str(levels[name].metrics.n),
-            str(sum(result.patients.values())),
+            str(result.n_patients),
             *(with_interval(getattr(levels[name].metrics, each), levels[name].intervals[each]) for each in HEADLINES),
             number(levels[name].metrics.accuracy),
         )
-        for name in ("window", "recording", "patient")
+        for name in ("window", result.unit, "patient")
         if name in levels
     ]
     return _table(("level", "n", "patients", "balanced accuracy", "macro F1", "ROC-AUC", "accuracy"), body)
+
+
+def by_side(result: Result) -> list[str]:
+    """A Markdown table: the headline metrics and the challenge's scores on each test side of a published split."""
+    header = ("test side", f"{result.unit}s", "patients (trained on)", *map(in_words, HEADLINES), *result.scores)
+    body = [
+        (
+            name,
+            str(side.metrics.n),
+            f"{side.n_patients} ({side.n_trained_on})",
+            *(with_interval(getattr(side.metrics, each), side.intervals[each]) for each in HEADLINES),
+            *(with_interval(side.scores[each], side.score_intervals[each]) for each in side.scores),
+        )
+        for name, side in result.sides.items()
+    ]
+    new = [name for name, side in result.sides.items() if not side.n_trained_on]
+    told = f"Only {' and '.join(new)} is of patients nobody trained on: the headline." if len(new) == 1 else ""
+    return [*_table(header, body), *(["", told] if told else [])]
+
+
+def in_words(name: str) -> str:
+    """A headline metric's name as it is written."""
+    return {"macro_f1": "macro F1", "macro_roc_auc": "ROC-AUC"}.get(name, name.replace("_", " "))
+
+
+def _score(result: Result, name: str) -> str:
+    """A challenge's score, with its interval where one was drawn."""
+    interval = result.score_intervals.get(name)
+    return number(result.scores[name]) if interval is None else with_interval(result.scores[name], interval)
 
 
 def calibration_table(result: Result) -> list[str]:
@@ -336,14 +366,15 @@ def by_subgroup(result: Result) -> list[str]:
     ]
 
 
-def gate_line(gate: Mapping[str, Any]) -> str:
-    """What recordings must be like to get a label, and how many good ones are lost."""
+def gate_line(gate: Mapping[str, Any], unit: str = "recording") -> str:
+    """What recordings (or cycles, or events) must be like to get a label, and how many good ones are lost."""
+    a_unit = f"{'An' if unit == 'event' else 'A'} {unit}"
     return (
-        f"A recording gets no label that is shorter than {gate['min_duration_s']:.1f} s, quieter than "
+        f"{a_unit} gets no label that is shorter than {gate['min_duration_s']:.1f} s, quieter than "
         f"{gate['min_rms_dbfs']:.0f} dBFS, heard only below {gate['min_bandwidth_hz']:.0f} Hz, clipped in more than "
         f"{gate['max_clipped_fraction']:.0%} of its samples, or less like the {gate['n_patients']} patients trained on "
-        f"than any of them held out. Seen: {gate['refused']:.1%} of the recordings of patients whom the gate had not "
-        "seen were refused. Numbers here are of all recordings, refused or not."
+        f"than any of them held out. Seen: {gate['refused']:.1%} of the {unit}s of patients whom the gate had not "
+        f"seen were refused. Numbers here are of all {unit}s, refused or not."
     )
 
 

@@ -16,6 +16,7 @@ from jaxresp.evaluate.metrics import Metrics
 from jaxresp.evaluate.reliability import Reliability
 from jaxresp.evaluate.selective import Selective
 from jaxresp.evaluate.shortcuts import Shortcut
+from jaxresp.evaluate.sides import Side, side_from_json
 from jaxresp.evaluate.subgroups import Subgroup
 from jaxresp.splits import Fold
 from jaxresp.taxonomy import Task
@@ -35,19 +36,22 @@ class Result:
         intervals: 95 % patient bootstrap of the headline metrics.
         majority: the same metrics for always answering what training saw most.
         shortcuts: what each column of the metadata reaches on the same patients, without listening.
-        patients: tested patients per class.
-        recordings: tested recordings per class.
+        patients: tested patients per class; one who has units of several classes counts in each.
+        n_patients: tested patients, each counted once.
+        recordings: tested recordings per class; of a task of cycles or events, those.
         settings: chosen hyper-parameters of the released network, and its epochs.
         validation_loss: mean over folds at those settings.
         corpus: name, version, whether it is partial, fingerprint.
         split: its name, kind, and what its numbers are evidence of; see Split.to_json.
         levels: the same for single windows and, where every patient has one class, for whole patients.
-        scores: of the task's own challenge, by name.
+        scores: of the task's own challenge, by name; score_intervals: their 95 % patient bootstrap.
         alarm: what any abnormal answer is worth, by name; of tasks that have a normal class.
         calibration: that of the released Classifier, as in its calibration.json.
         gate: that of the released Classifier, and the share of tested recordings that their folds' gates refuse.
         subgroups: column → group → its metrics; see Subgroup.
         reliability: "uncalibrated" and "calibrated": how far probabilities are from frequencies.
+        unit: what is answered and counted: recordings, cycles or events.
+        sides: the same by the publisher's test sides, where several are tested.
         selective: what not answering gains, and sets of classes.
         beyond: by how much the headline metrics exceed those of each column of the metadata, on the same patients.
     """
@@ -61,6 +65,7 @@ class Result:
     majority: Metrics
     shortcuts: Mapping[str, Shortcut]
     patients: Mapping[str, int]
+    n_patients: int
     recordings: Mapping[str, int]
     settings: Mapping[str, Any]
     validation_loss: float
@@ -68,6 +73,7 @@ class Result:
     split: Mapping[str, Any]
     levels: Mapping[str, Level] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
+    score_intervals: Mapping[str, Interval] = field(default_factory=dict)
     alarm: Mapping[str, float] = field(default_factory=dict)
     beyond: Mapping[str, Mapping[str, Difference]] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
@@ -75,6 +81,8 @@ class Result:
     subgroups: Mapping[str, Mapping[str, Subgroup]] = field(default_factory=dict)
     reliability: Mapping[str, Reliability] = field(default_factory=dict)
     selective: Selective | None = None
+    unit: str = "recording"
+    sides: Mapping[str, Side] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain types; what is undefined is null."""
@@ -86,6 +94,8 @@ class Result:
         for key in ("metrics", "majority"):
             data[key] = _metrics(data[key])
         data["intervals"] = _intervals(data["intervals"])
+        data["score_intervals"] = _intervals(data["score_intervals"])
+        data["sides"] = {name: side_from_json(each, _read) for name, each in data["sides"].items()}
         data["shortcuts"] = {name: Shortcut(*_read(value)) for name, value in data["shortcuts"].items()}
         data["classes"] = tuple(data["classes"])
         data["levels"] = {

@@ -7,8 +7,9 @@ numbers do not compare. A score that needs an absent class is NaN.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int, Shaped
 
+from jaxresp.evaluate.bootstrap import SAMPLES, Interval, confusion_samples, interval_of, resample
 from jaxresp.taxonomy import Task
 
 
@@ -79,3 +80,19 @@ def challenge_scores(task: Task, confusion: Int[np.ndarray, "classes classes"]) 
     if task.name.startswith("cycles"):
         return icbhi_scores(confusion, normal)
     return {}
+
+
+def score_intervals(
+    task: Task,
+    labels: Int[np.ndarray, " n"],
+    probabilities: Float[np.ndarray, "n classes"],
+    patients: Shaped[np.ndarray, " n"],
+    *,
+    samples: int = SAMPLES,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """95 % patient-bootstrap intervals of `challenge_scores`, of the samples that the headline metrics have."""
+    drawn = resample(labels, patients, samples=samples, seed=seed)
+    confusions = confusion_samples(labels, probabilities, drawn).astype(np.int64)
+    each = [challenge_scores(task, confusion) for confusion in confusions]
+    return {name: interval_of(np.array([scores[name] for scores in each]), drawn) for name in each[0]}

@@ -204,7 +204,8 @@ def _choose_validation(
     stratum, recordings = strata.stratum, strata.recordings
     chosen = np.zeros(len(stratum), dtype=bool)
     for label in sorted(set(stratum), key=str):
-        members = rng.permutation([p for p, own in enumerate(stratum) if own == label and available[p]])
+        own_patients = [p for p, own in enumerate(stratum) if own == label and available[p]]
+        members = rng.permutation(np.array(own_patients, dtype=np.int64))  # none, where all of them are tested
         members = members[np.argsort(-recordings[members], kind="stable")]
         if len(members) < 2:  # only among patients of several classes; the check at the end decides whether it matters
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -38,7 +38,9 @@ class _Asked:
 def _icbhi(removed_from: Literal["train", "test"] | None) -> Callable[[_Asked], Split]:
     def make(asked: _Asked) -> Split:
         asked.of("icbhi")
-        return icbhi_official(*asked.who(), asked.corpus.official_split, removed_from=removed_from, seed=asked.seed)
+        return icbhi_official(
+            *asked.who(), asked.corpus.official_split, removed_from=removed_from, seed=asked.seed, row=asked.task.row
+        )
 
     return make
 
@@ -47,7 +49,9 @@ def _sprsound(test: Literal["both", "inter", "intra"]) -> Callable[[_Asked], Spl
     def make(asked: _Asked) -> Split:
         asked.of("sprsound")
         corpus = asked.corpus
-        return sprsound_official(*asked.who(), corpus.official_split, corpus.recording, test=test, seed=asked.seed)
+        return sprsound_official(
+            *asked.who(), corpus.official_split, corpus.recording, test=test, seed=asked.seed, row=asked.task.row
+        )
 
     return make
 
@@ -98,7 +102,7 @@ def make_split(name: str, corpus: Corpus, task: Task, *, n_folds: int = 3, seed:
 
     Args:
         name: one of SPLITS.
-        corpus: what to split.
+        corpus: what to split; of a task of cycles or events, `jaxresp.corpus.units` of it.
         task: whose classes stand on the sides.
         n_folds: of cross-validation; published splits have one.
         seed: of folds and of validation patients.
@@ -108,7 +112,7 @@ def make_split(name: str, corpus: Corpus, task: Task, *, n_folds: int = 3, seed:
         UnknownLabel: a recording has no class in the task.
     """
     check_split_name(name)
-    return SPLITS[name](_Asked(corpus, task, n_folds, seed))
+    return replace(SPLITS[name](_Asked(corpus, task, n_folds, seed)), row=task.row)
 
 
 def first_task(corpus: Corpus) -> Task:

@@ -28,8 +28,7 @@ def print_splits(console: Console, splits: Sequence[Split], refused: Mapping[str
 def sentences(split: Split) -> tuple[str, ...]:
     """What is said below the table of a split."""
     aside = (
-        f"Left out, {each['reason']}: {_count(each['recordings'], 'recording')} "
-        f"of {_count(each['patients'], 'patient')}."
+        f"Left out, {each['reason']}: {_count(each['recordings'], split.row)} of {_count(each['patients'], 'patient')}."
         for each in split.to_json()["left_out"]
     )
     return (*split.sentences, *aside)
@@ -44,7 +43,7 @@ def _table(split: Split) -> Table:
     table = Table(title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("fold", justify="right")
     table.add_column("side")
-    columns = ("patients", "recordings", *split.classes, "on another side")
+    columns = ("patients", f"{split.row}s", *split.classes, "on another side")
     for column in columns:
         table.add_column(escape(column), justify="right", overflow="fold")
     for row in split.proof:

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Shaped
 
+from jaxresp.corpus import recording_of
 from jaxresp.splits.fold import Fold, PatientLeak, SplitError, shared_patients
 from jaxresp.splits.grouped import VALIDATION_FRACTION, train_and_validation
 from jaxresp.splits.split import LeftOut, Split, gaps, left_out
@@ -34,6 +35,7 @@ def icbhi_official(
     removed_from: Literal["train", "test"] | None = None,
     validation_fraction: float = VALIDATION_FRACTION,
     seed: int = 0,
+    row: str = "recording",
 ) -> Split:
     """ICBHI's split for the challenge: one fold, its validation patients drawn from the training half.
 
@@ -45,6 +47,7 @@ def icbhi_official(
         removed_from: the half from which the patients of both halves are left out; None keeps the split as published.
         validation_fraction: share of the training half's patients of each class that validate.
         seed: chooses them.
+        row: what is divided, for the sentences: recordings, or cycles or events.
 
     Raises:
         SplitError: a recording has no published side, or the training side would lack a class.
@@ -61,7 +64,7 @@ def icbhi_official(
         )
     if removed_from is None:
         aside = left_out()
-        name, sentences = "icbhi-official", [_overlap_sentence(both, names, official)]
+        name, sentences = "icbhi-official", [_overlap_sentence(both, names, official, row)]
     else:
         half = {"train": "training", "test": "test"}[removed_from]
         reason = f"patients {' and '.join(ICBHI_OVERLAP)} are in both published halves; left out of the {half} half"
@@ -79,6 +82,7 @@ def icbhi_official(
         overlapping=removed_from is None,
         validation_fraction=validation_fraction,
         seed=seed,
+        row=row,
     )
 
 
@@ -92,6 +96,7 @@ def sprsound_official(
     test: Literal["both", "inter", "intra"] = "both",
     validation_fraction: float = VALIDATION_FRACTION,
     seed: int = 0,
+    row: str = "recording",
 ) -> Split:
     """SPRSound's split of 2022/2023: one fold, its validation patients drawn from the training side.
 
@@ -105,6 +110,7 @@ def sprsound_official(
             the published scores are of. The other one is left out.
         validation_fraction: share of the training side's patients of each class that validate.
         seed: chooses them.
+        row: what is divided, for the sentences: recordings, or cycles or events.
 
     Raises:
         SplitError: a recording has no published side, or the training side would lack a class.
@@ -126,9 +132,9 @@ def sprsound_official(
         of_seen = int(np.sum(np.isin(names, names[official == "train"]) & np.isin(official, sides)))
         sentences.append(
             f"SPRSound's intra-patient test is of patients who are trained on, as published: {of_seen} of the "
-            f"{int(np.isin(official, sides).sum())} test recordings."
+            f"{int(np.isin(official, sides).sum())} test {row}s."
         )
-        if np.isin(SPRSOUND_DUPLICATE, [each.rsplit(":", 1)[-1] for each in recordings.tolist()]).all():
+        if np.isin(SPRSOUND_DUPLICATE, [recording_of(each).rsplit(":", 1)[-1] for each in recordings.tolist()]).all():
             sentences.append(
                 f"One recording is trained on and tested: {' = '.join(SPRSOUND_DUPLICATE)} "
                 "(the same sound under two names)."
@@ -146,6 +152,7 @@ def sprsound_official(
         overlapping=test != "inter",
         validation_fraction=validation_fraction,
         seed=seed,
+        row=row,
     )
 
 
@@ -162,6 +169,7 @@ def _one_fold(
     overlapping: bool,
     validation_fraction: float,
     seed: int,
+    row: str,
 ) -> Split:
     """The published sides as one fold, without the rows set aside."""
     used = np.ones(len(patients), bool)
@@ -176,7 +184,7 @@ def _one_fold(
         seed=seed,
     )
     fold = Fold(train, validation, test)
-    told = gaps([fold], labels, classes)
+    told = gaps([fold], labels, classes, row)
     met = {who for (_, b), both in shared_patients(fold, patients).items() if b == "test" for who in both}
     return Split(
         name,
@@ -188,6 +196,7 @@ def _one_fold(
         aside,
         tuple(sorted(met)) if overlapping else (),
         (*sentences, *told),
+        row,
     )
 
 
@@ -201,17 +210,19 @@ def _check_sides(official: Shaped[np.ndarray, " n"], known: Sequence[str], sourc
         )
 
 
-def _overlap_sentence(both: Sequence[str], names: Shaped[np.ndarray, " n"], official: Shaped[np.ndarray, " n"]) -> str:
+def _overlap_sentence(
+    both: Sequence[str], names: Shaped[np.ndarray, " n"], official: Shaped[np.ndarray, " n"], row: str
+) -> str:
     if not both:
         return (
             f"ICBHI's published split has patients {' and '.join(ICBHI_OVERLAP)} on both sides; "
-            "in the recordings that are here, nobody is."
+            f"in the {row}s that are here, nobody is."
         )
     theirs = np.isin(names, both)
     them = f"Patients {' and '.join(both)} stand" if len(both) > 1 else f"Patient {both[0]} stands"
     return (
         f"{them} on both sides of ICBHI's published split: "
         f"{int(np.sum(theirs & (official == 'train')))} of the {int(np.sum(official == 'train'))} training and "
-        f"{int(np.sum(theirs & (official == 'test')))} of the {int(np.sum(official == 'test'))} test recordings are "
+        f"{int(np.sum(theirs & (official == 'test')))} of the {int(np.sum(official == 'test'))} test {row}s are "
         "theirs."
     )

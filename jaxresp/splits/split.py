@@ -40,6 +40,7 @@ class Split:
         left_out: recordings on no side.
         overlap: the patients who train or validate and are tested in the same fold; only of `published_overlap`.
         sentences: what must stand beside every number drawn from this split.
+        row: what is divided: recordings, or cycles or events (see jaxresp.corpus.units).
     """
 
     name: str
@@ -51,6 +52,7 @@ class Split:
     left_out: tuple[LeftOut, ...] = ()
     overlap: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
+    row: str = "recording"
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -132,19 +134,19 @@ class Split:
             own = int(np.isin(self.patients[self.tested].astype(str), self.overlap).sum())
             return (
                 f"Numbers are of the test side of the published split {self.name!r}, which is not disjoint by patient: "
-                f"{own} of its {len(self.tested)} recordings are of patients ({_some(self.overlap)}) who also stand "
+                f"{own} of its {len(self.tested)} {self.row}s are of patients ({_some(self.overlap)}) who also stand "
                 "on the training side."
                 if own
                 else f"Numbers are of the test side of the published split {self.name!r}. It is known to overlap with "
-                "the training side, but not in the recordings that are here."
+                f"the training side, but not in the {self.row}s that are here."
             )
         if len(self.folds) > 1:
             return (
-                "Numbers are out-of-fold: each recording was answered by a network whose weights, epoch and settings "
+                f"Numbers are out-of-fold: each {self.row} was answered by a network whose weights, epoch and settings "
                 "were chosen without its patient."
             )
         return (
-            f"Numbers are of the held-out test side of the split {self.name!r}: {len(self.tested)} recordings of "
+            f"Numbers are of the held-out test side of the split {self.name!r}: {len(self.tested)} {self.row}s of "
             f"{len(set(self.patients[self.tested].tolist()))} patients, none of whom had a part in weights, epoch or "
             "settings."
         )
@@ -180,7 +182,9 @@ def left_out(*groups: tuple[Shaped[np.ndarray, " n"], str]) -> tuple[LeftOut, ..
     return tuple(found)
 
 
-def gaps(folds: Iterable[Fold], labels: Shaped[np.ndarray, " n"], classes: Sequence[str]) -> tuple[str, ...]:
+def gaps(
+    folds: Iterable[Fold], labels: Shaped[np.ndarray, " n"], classes: Sequence[str], row: str = "recording"
+) -> tuple[str, ...]:
     """Sentences on classes that a validation or test side lacks, for splits whose sides are not ours to draw.
 
     Raises:
@@ -191,14 +195,14 @@ def gaps(folds: Iterable[Fold], labels: Shaped[np.ndarray, " n"], classes: Seque
         for side, rows in fold.sides():
             missing = [name for i, name in enumerate(classes) if not np.any(labels[rows] == i)]
             if len(missing) == len(classes):
-                raise SplitError(f"fold {k}: the {side} side has no recording")
+                raise SplitError(f"fold {k}: the {side} side has no {row}")
             if missing and side == "train":
                 raise SplitError(
-                    f"fold {k}: the training side has no recording of {', '.join(missing)}, which can then not be "
+                    f"fold {k}: the training side has no {row} of {', '.join(missing)}, which can then not be "
                     "learnt; use more data, another split, or a task that merges the rare classes"
                 )
             if missing:
-                told.append(f"Fold {k}: the {side} side has no recording of {', '.join(missing)}.")
+                told.append(f"Fold {k}: the {side} side has no {row} of {', '.join(missing)}.")
     return tuple(told)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from jaxresp.evaluate.levels import Level
 from jaxresp.evaluate.metrics import classification_metrics
 from jaxresp.evaluate.result import Result
 from jaxresp.evaluate.shortcuts import Shortcut
+from jaxresp.evaluate.sides import Side
 from jaxresp.prediction import NOTICE
 
 LABELS = np.repeat([0, 1], [3, 17])
@@ -34,6 +36,7 @@ def result(task: str = "binary", features: str = "mfcc", **changes: object) -> R
         majority=classification_metrics(LABELS, np.tile([0.15, 0.85], (20, 1))),
         shortcuts={"age": Shortcut(0.875, 0.9), "sex": Shortcut(0.5, 0.5)},
         patients={"Normal": 3, "Abnormal": 12},
+        n_patients=15,
         recordings={"Normal": 3, "Abnormal": 17},
         settings={"network": "cnn2d", "filters": 16, "dense": 128, "epochs": 9},
         validation_loss=0.5,
@@ -166,3 +169,30 @@ def test_what_is_undefined_is_called_so() -> None:
     assert report.number(math.nan) == "undefined"
     assert report.with_interval(math.nan, nothing) == "undefined [undefined]"
     assert "nan" not in report.with_interval(0.5, nothing)
+
+
+def test_who_has_units_of_several_classes_is_one_patient() -> None:
+    ours = result(patients={"Normal": 3, "Abnormal": 14}, n_patients=15)
+    assert "bootstrap over 15 patients" in " ".join(report.caveats([ours]))
+    assert {"15"} == {line.split("|")[3].strip() for line in report.by_level(ours)[2:]}
+
+
+def test_the_sides_of_a_published_test_stand_apart_and_the_headline_is_named() -> None:
+    def side(n_trained_on: int, value: float) -> Side:
+        made = result()
+        interval = {"SPRSound Score": Interval(value - 0.1, value + 0.1)}
+        return Side(made.metrics, made.intervals, {"SPRSound Score": value}, interval, 7, n_trained_on)
+
+    ours = result(
+        unit="event",
+        scores={"SPRSound Score": 0.5},
+        score_intervals={"SPRSound Score": Interval(0.4, 0.6)},
+        sides={"inter_test": side(0, 0.45), "intra_test": side(7, 0.55)},
+    )
+    text = report.card(ours)
+    assert "Challenge: SPRSound Score 0.500 [0.40–0.60]." in text
+    assert "| inter_test | 20 | 7 (0) |" in text and "| 0.450 [0.35–0.55] |" in text
+    assert "| intra_test | 20 | 7 (7) |" in text and "| 0.550 [0.45–0.65] |" in text
+    assert "Only inter_test is of patients nobody trained on: the headline." in text
+    assert "for one event" in text and "17 events" in text
+    assert Result.from_json(json.loads(json.dumps(ours.to_json()))).sides == ours.sides

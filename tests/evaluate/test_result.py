@@ -38,6 +38,7 @@ def result(labels: np.ndarray = LABELS) -> Result:
         majority=classification_metrics(LABELS, majority_probabilities(LABELS, FOLDS, MULTICLASS)),
         shortcuts={"age": Shortcut(0.875, 0.75)},
         patients={"Normal": 9, "Chronic": 18, "Infection": 9},
+        n_patients=36,
         recordings={"Normal": 9, "Chronic": 18, "Infection": 9},
         settings={"network": "cnn2d", "filters": 16, "dense": 128, "dropout": 0.3, "learning_rate": 1e-3, "epochs": 9},
         validation_loss=0.5,

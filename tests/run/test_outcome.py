@@ -19,7 +19,7 @@ from jaxresp.features import FeatureBank
 from jaxresp.gate import Gate
 from jaxresp.run import load_results, run
 from jaxresp.splits import SplitError
-from jaxresp.taxonomy import BINARY, TASKS
+from jaxresp.taxonomy import BINARY
 
 from .conftest import CONFIG, NAMES, ONE_MODEL, runs_in_mlflow
 
@@ -52,15 +52,6 @@ def test_a_run_of_nothing_or_of_something_twice_is_refused(part):
     for names in ((), (name, name)):
         with pytest.raises(JaxrespError, match=part):
             replace(CONFIG, **{part: names})
-
-
-def test_a_run_about_cycles_or_events_is_refused():
-    for task in TASKS.values():
-        if task.labels_intervals:
-            with pytest.raises(JaxrespError, match=f"task '{task.name}' asks about every {task.unit}"):
-                replace(CONFIG, tasks=(task.name,))
-        else:
-            assert replace(CONFIG, tasks=(task.name,)).tasks == (task.name,)
 
 
 @pytest.mark.usefixtures("untracked")
