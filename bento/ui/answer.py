@@ -33,7 +33,8 @@ def answer(prediction: Mapping[str, Any], classes: Sequence[str]) -> str:
     said = escape(_said(prediction))
     return (
         f'<section class="jr-card" aria-label="Answer" data-say="{said}">{_headline(prediction)}'
-        f"{bars(prediction, classes)}{warnings(prediction['warnings'])}{facts(prediction['audio'])}</section>"
+        f"{bars(prediction, classes)}{_meaning(prediction)}{warnings(prediction['warnings'])}"
+        f"{facts(prediction['audio'])}</section>"
     )
 
 
@@ -68,6 +69,19 @@ def bars(prediction: Mapping[str, Any], classes: Sequence[str]) -> str:
             f"<span>{percent(p)}</span></div>"
         )
     return f'<div class="jr-bars">{"".join(rows)}</div>'
+
+
+def _meaning(prediction: Mapping[str, Any]) -> str:
+    """Which classes remain, and for which mixture of patients the probabilities hold; nothing where it is not known."""
+    possible, prevalence, said = prediction.get("possible"), prediction.get("prevalence"), ""
+    if possible is not None:
+        listed = ", ".join(map(escape, possible)) or "none"
+        said += f"<p>Cannot be ruled out: <b>{listed}</b>.</p>"
+    if prevalence is not None:
+        equal = max(prevalence.values()) - min(prevalence.values()) < 1e-6
+        of = ", ".join(f"{percent(share, 0)} {escape(name)}" for name, share in prevalence.items())
+        said += f"<p>Probabilities for patients of whom {'each class has as many' if equal else f'there are {of}'}.</p>"
+    return f'<div class="jr-meaning">{said}</div>' if said else ""
 
 
 def warnings(messages: Sequence[str]) -> str:

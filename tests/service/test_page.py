@@ -86,6 +86,16 @@ def test_an_answer_shows_every_class_and_marks_the_one_given() -> None:
     assert "No class is more probable than 0.90." in withheld
 
 
+def test_an_answer_says_what_cannot_be_ruled_out_and_for_whom_its_probabilities_hold() -> None:
+    assert "jr-meaning" not in answer.answer(prediction(), ("a", "b"))
+    html = answer.answer(prediction(possible=["a", BAD], prevalence={"a": 0.9, "b": 0.1}), ("a", "b"))
+    assert "Cannot be ruled out: <b>a, &lt;script&gt;" in html
+    assert "there are 90 % a, 10 % b" in html
+    equal = answer.answer(prediction(possible=[], prevalence={"a": 0.5, "b": 0.5}), ("a", "b"))
+    assert "each class has as many" in equal
+    assert "<b>none</b>" in equal
+
+
 def test_an_error_shows_its_remedy_apart() -> None:
     html = answer.failure(MissingAudio("there is no recording yet; choose a file"))
     assert "<p>There is no recording yet.</p>" in html
