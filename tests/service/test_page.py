@@ -92,7 +92,7 @@ def test_an_answer_says_what_cannot_be_ruled_out_and_for_whom_its_probabilities_
     assert "Cannot be ruled out: <b>a, &lt;script&gt;" in html
     assert "there are 90 % a, 10 % b" in html
     equal = answer.answer(prediction(possible=[], prevalence={"a": 0.5, "b": 0.5}), ("a", "b"))
-    assert "each class has as many" in equal
+    assert "every class is equally common" in equal
     assert "<b>none</b>" in equal
 
 
