@@ -80,7 +80,8 @@ def _meaning(prediction: Mapping[str, Any]) -> str:
     if prevalence is not None:
         equal = max(prevalence.values()) - min(prevalence.values()) < 1e-6
         of = ", ".join(f"{percent(share, 0)} {escape(name)}" for name, share in prevalence.items())
-        said += f"<p>Probabilities for a group in which {'every class is equally common' if equal else f'there are {of}'}.</p>"
+        group = "every class is equally common" if equal else f"there are {of}"
+        said += f"<p>Probabilities for a group in which {group}.</p>"
     return f'<div class="jr-meaning">{said}</div>' if said else ""
 
 
