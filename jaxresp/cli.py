@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import jaxresp
-from jaxresp import cli_data
+from jaxresp import cli_audit, cli_data
 from jaxresp.errors import JaxrespError
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def cli() -> None:
 
 
 cli.add_command(cli_data.data)
+cli.add_command(cli_audit.audit)
 
 
 def _run_options(command: Any) -> Any:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32, Int16, Int32
+from jaxtyping import Array, Float32, Int16, Int32, Key
 
 from jaxresp.corpus import Corpus
+from jaxresp.dsp import augment
+from jaxresp.dsp.augment import AugmentConfig
 from jaxresp.frontend import FrontEnd
 from jaxresp.window import WindowConfig
 
@@ -62,6 +64,7 @@ def build_bank(
     *,
     variants: int = 0,
     seed: int = 0,
+    augmentation: AugmentConfig | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> FeatureBank:
     """Compute all features, and `variants` augmented versions of each window where the front end augments.
@@ -72,6 +75,7 @@ def build_bank(
         window: how recordings are cut.
         variants: augmented versions per window, beside the clean one; 0 for front ends without augmentation.
         seed: of the augmentation; window w, variant v depend on (seed, w, v) alone.
+        augmentation: instead of the front end's own.
         progress: called with windows done and their total.
     """
     windows = corpus.windows(window)
@@ -79,9 +83,15 @@ def build_bank(
     shape = (total, 1 + variants, frontend.n_frames(windows.samples.shape[1]), frontend.n_coefficients)
     features = np.empty(shape, np.float32)
     clean = jax.jit(lambda samples, scale: features_of(frontend, samples, scale))
-    augmented = jax.jit(
-        lambda samples, scale, key: frontend(frontend.augment(key, samples.astype(jnp.float32) * scale[:, None]))
-    )
+
+    def change(key: Key[Array, ""], waveform: Float32[Array, "batch time"]) -> Float32[Array, "batch time"]:
+        if augmentation is None:
+            return frontend.augment(key, waveform)
+        return augment.apply(
+            augmentation, augment.draw(key, augmentation, len(waveform)), waveform, rate_hz=frontend.rate_hz
+        )
+
+    augmented = jax.jit(lambda samples, scale, key: frontend(change(key, samples.astype(jnp.float32) * scale[:, None])))
     key = jax.random.key(seed)
     for start in range(0, total, _CHUNK):
         rows = np.arange(start, start + _CHUNK) % total  # the last chunk is filled up with rows from the start

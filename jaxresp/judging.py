@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -10,6 +10,7 @@ from jaxtyping import Float, Shaped
 from jaxresp import models
 from jaxresp.calibration import Calibration
 from jaxresp.corpus import Corpus
+from jaxresp.corpus.recordings import corpus_identity
 from jaxresp.evaluate.bootstrap import headline_intervals
 from jaxresp.evaluate.calibrating import CrossFitted, cross_fitted, fit_calibration
 from jaxresp.evaluate.gating import fit_gate, measure_all, refused_share
@@ -175,14 +176,3 @@ def _levels(
     found = {"window": level(labels[of_window[rows]], windows, patients[of_window[rows]], seed=seed)}
     of_patients = patient_answers(labels[tested], probabilities[tested], patients[tested])
     return found if of_patients is None else found | {"patient": level(*of_patients, seed=seed)}
-
-
-def corpus_identity(corpus: Corpus) -> dict[str, Any]:
-    """Which corpus it was, for everything that is written about it."""
-    return {
-        "name": corpus.name,
-        "version": corpus.version,
-        "partial": corpus.partial,
-        "made_up": corpus.made_up,
-        "fingerprint": corpus.fingerprint,
-    }

@@ -14,11 +14,9 @@ killed continues when it is given again.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -30,21 +28,23 @@ from jaxresp import shipped
 from jaxresp.classifier import Classifier, Spec, classifier_name
 from jaxresp.cohort import Cohort
 from jaxresp.corpus import Corpus, interval_corpus
+from jaxresp.corpus.recordings import corpus_identity
 from jaxresp.errors import JaxrespError
 from jaxresp.evaluate import report as reporting
 from jaxresp.evaluate.answers import Answers, answers_csv, read_answers
 from jaxresp.evaluate.comparing import Comparison, compare
 from jaxresp.evaluate.result import Result
 from jaxresp.features import FeatureBank, build_bank
-from jaxresp.files import clear_partial, sha256, write_whole
+from jaxresp.files import sha256, write_whole
 from jaxresp.frontend import FrontEnd, frontend_named
-from jaxresp.judging import corpus_identity, judge
+from jaxresp.judging import judge
 from jaxresp.models import NetworkConfig
 from jaxresp.splits import Split, check_split_name, make_split
 from jaxresp.sweep import Problem, best_trial, fit_final, sweep
 from jaxresp.taxonomy import Task, task_named
 from jaxresp.train import TrainConfig
 from jaxresp.window import WINDOWS, WindowConfig
+from jaxresp.workdir import claim, sole_user
 
 if TYPE_CHECKING:
     from jaxresp.tracking import Tracker
@@ -53,14 +53,6 @@ _T = TypeVar("_T")
 
 #: Called with (model, what it is doing, fraction of the whole run done).
 Progress = Callable[[str, str, float], None]
-
-
-class WorkdirMismatch(JaxrespError):
-    """A work folder that belongs to another configuration or corpus."""
-
-
-class WorkdirInUse(JaxrespError):
-    """A work folder that another process is working in."""
 
 
 @dataclass(frozen=True)
@@ -137,14 +129,15 @@ def run(
         WorkdirMismatch: the folder belongs to another run.
         SplitError: the corpus cannot be split so, or a class has too few patients, said before anything is trained.
     """
-    with _sole_user(work):
+    with sole_user(work, work / "classifiers", work / "models", *work.glob("models/*")):
         return _run(corpus, work, config, tracking_uri, progress)
 
 
 def _run(
     corpus: Corpus, work: Path, config: RunConfig, tracking_uri: str | None, progress: Progress
 ) -> tuple[Result, ...]:
-    _claim(work, corpus, config)
+    mine = {"config": asdict(config), "corpus": corpus_identity(corpus), "jax": jax.__version__}
+    claim(work / "run.json", mine)  # trials of another configuration or corpus must not be taken for its own
     tasks = sorted(map(task_named, config.tasks), key=lambda task: task.labels_intervals)  # those of one bank together
     todo = [(task, frontend) for frontend in config.frontends() for task in tasks]
     rows = {of_intervals: _rows(corpus, of_intervals) for of_intervals in {task.labels_intervals for task in tasks}}
@@ -341,44 +334,3 @@ def code_version() -> str:
 
 def _git(folder: Path, *words: str) -> str:
     return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout.strip()
-
-
-@contextmanager
-def _sole_user(work: Path) -> Iterator[None]:
-    """Two runs in one folder would take each other's trials for their own."""
-    work.mkdir(parents=True, exist_ok=True)
-    with (work / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the system when a process dies
-        except BlockingIOError as error:
-            raise WorkdirInUse(
-                f"another jaxresp is at work in {work}; wait until it has ended, or choose another work folder"
-            ) from error
-        for folder in (work, work / "classifiers", work / "models", *work.glob("models/*")):
-            clear_partial(folder)
-        yield
-
-
-def _claim(work: Path, corpus: Corpus, config: RunConfig) -> None:
-    """A work folder is for one configuration on one corpus; trials of another must not be taken for its own."""
-    mine: Mapping[str, Any] = {
-        "config": json.loads(json.dumps(asdict(config))),
-        "corpus": corpus_identity(corpus),
-        "jax": jax.__version__,
-    }
-    file = work / "run.json"
-    if file.is_file():
-        try:
-            theirs = json.loads(file.read_text())
-        except ValueError as error:
-            raise WorkdirMismatch(
-                f"{file} is damaged ({error}); choose another work folder, or remove {work}"
-            ) from error
-        if theirs != mine:
-            changed = [key for key in mine if theirs.get(key) != mine[key]]
-            raise WorkdirMismatch(
-                f"{work} belongs to another run (its {' and '.join(changed)} differ, see {file}); "
-                "choose another work folder, or remove this one"
-            )
-    else:
-        write_whole(file, json.dumps(mine, indent=2) + "\n")

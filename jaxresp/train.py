@@ -196,6 +196,8 @@ def fit(
     validation: np.ndarray | None = None,
     epochs: int | None = None,
     on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, losses: None,
+    criterion: Callable[[np.ndarray, np.ndarray], float] = macro_log_loss,
+    standardisation: Standardisation | None = None,
 ) -> Fit:
     """Fit one network.
 
@@ -209,6 +211,9 @@ def fit(
         validation: recordings whose loss stops the training and chooses the epoch.
         epochs: instead of validation, exactly this many epochs.
         on_epoch: called after every epoch with its number and its losses.
+        criterion: labels and probabilities of the validation recordings → what is lowest in the best epoch.
+        standardisation: instead of one fitted on the rows of `train`. Both are there for the leakage audit, which does
+            what nobody should.
 
     Raises:
         NonFiniteLoss: training diverged; names the epoch and the remedy.
@@ -217,7 +222,7 @@ def fit(
     if (validation is None) == (epochs is None):
         raise ValueError("give either validation recordings or a number of epochs")
     rows = bank.windows_of(train)
-    by = fit_standardisation(bank.clean[rows])
+    by = standardisation or fit_standardisation(bank.clean[rows])
     sampler = _Sampler(bank, labels, task, config, rows, by)
     graph, weights = models.create(network, bank.features.shape[-1], task.n_outputs, config.seed)
     state = _State(weights, _optimiser(0.0, 0.0).init(weights.params), jnp.zeros(()))
@@ -238,7 +243,7 @@ def fit(
             )
         if validation is not None:
             logits = predict(graph, state.weights, by, bank, validation)
-            losses["validation_loss"] = macro_log_loss(labels[validation], np.asarray(models.probabilities(logits)))
+            losses["validation_loss"] = criterion(labels[validation], np.asarray(models.probabilities(logits)))
             if not np.isfinite(losses["validation_loss"]):
                 raise NonFiniteLoss(f"the validation loss became {losses['validation_loss']} in epoch {epoch}")
         history.append(losses)

@@ -20,12 +20,13 @@ from jaxresp.evaluate.result import Result
 from jaxresp.features import FeatureBank, build_bank
 from jaxresp.frontend import FRONTENDS
 from jaxresp.models import NetworkConfig
-from jaxresp.run import RunConfig, WorkdirMismatch, run
+from jaxresp.run import RunConfig, run
 from jaxresp.splits import PatientLeak, cross_validation, grouped_stratified_folds
 from jaxresp.sweep import Problem, Trial, best_trial, fit_final
 from jaxresp.taxonomy import BINARY, MULTICLASS, TASKS
 from jaxresp.train import Fit, TrainConfig, fit, predict
 from jaxresp.window import WindowConfig
+from jaxresp.workdir import WorkdirMismatch
 
 NETWORK = NetworkConfig("cnn2d", filters=2, dense=4)
 

@@ -178,6 +178,17 @@ class Recordings:
         }
 
 
+def corpus_identity(corpus: Recordings) -> dict[str, Any]:
+    """Which corpus it was, for everything that is written about it."""
+    return {
+        "name": corpus.name,
+        "version": corpus.version,
+        "partial": corpus.partial,
+        "made_up": corpus.made_up,
+        "fingerprint": corpus.fingerprint,
+    }
+
+
 def row_numbers(rows: Shaped[np.ndarray, " given"] | Sequence[int]) -> Int[np.ndarray, " selected"]:
     """Row numbers from row numbers or from a mask."""
     given = np.asarray(rows)

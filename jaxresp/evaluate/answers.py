@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, Shaped
 
 from jaxresp.evaluate.errors import DuplicatedRows, EvaluationError, UnknownPatients
 from jaxresp.evaluate.metrics import check_answers
-from jaxresp.splits import Fold, tested_rows
+from jaxresp.splits import Fold
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,22 @@ def answers_csv(
     fold_of = np.full(labels.size, -1)
     for k, fold in enumerate(folds):
         fold_of[fold.test] = k
+    return answers_table(recordings, patients, labels, probabilities, fold_of, classes)
+
+
+def answers_table(
+    recordings: Shaped[np.ndarray, " n"],
+    patients: Shaped[np.ndarray, " n"],
+    labels: Int[np.ndarray, " n"],
+    probabilities: Float[np.ndarray, "n classes"],
+    fold_of: Int[np.ndarray, " n"],
+    classes: tuple[str, ...],
+) -> str:
+    """The same from the fold that tested each recording; one that none tested (-1) has no line."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["recording", "patient", "fold", "class", *(f"p({c})" for c in classes)])
-    for i in tested_rows(folds).tolist():
+    for i in np.flatnonzero(fold_of >= 0).tolist():
         shown = (f"{p:.9g}" for p in probabilities[i])
         writer.writerow([recordings[i], patients[i], fold_of[i], classes[labels[i]], *shown])
     return out.getvalue()

@@ -14,6 +14,7 @@ from jaxresp.evaluate.levels import Level
 from jaxresp.evaluate.metrics import Metrics
 from jaxresp.evaluate.result import Result
 from jaxresp.evaluate.subgroups import MIN_PATIENTS
+from jaxresp.evaluate.tables import markdown_table
 from jaxresp.prediction import NOTICE
 
 COLUMNS = ("model", "balanced accuracy", "macro F1", "ROC-AUC", "accuracy", "majority (accuracy)", "network")
@@ -154,7 +155,7 @@ def markdown(results: Sequence[Result], comparisons: Sequence[Comparison] = ()) 
     out = [
         f"# Six models on {setting(results)}: {corpus_title(corpus)}",
         "",
-        *_table(COLUMNS, rows(results)),
+        *markdown_table(COLUMNS, rows(results)),
         "",
         *(f"* {line}" for line in (*cohort_lines(results), *shortcut_lines(results), band_line(results))),
         "",
@@ -189,7 +190,7 @@ def card(result: Result) -> str:
             "",
             f"## Performance on {setting([result])}",
             "",
-            *_table(COLUMNS, rows([result])),
+            *markdown_table(COLUMNS, rows([result])),
             "",
             *details(result),
             "",
@@ -246,7 +247,7 @@ def by_class(classes: Sequence[str], metrics: Metrics) -> list[str]:
         )
         for i, name in enumerate(classes)
     ]
-    return _table(header, body)
+    return markdown_table(header, body)
 
 
 def by_level(result: Result) -> list[str]:
@@ -263,7 +264,7 @@ def by_level(result: Result) -> list[str]:
         for name in ("window", result.unit, "patient")
         if name in levels
     ]
-    return _table(("level", "n", "patients", "balanced accuracy", "macro F1", "ROC-AUC", "accuracy"), body)
+    return markdown_table(("level", "n", "patients", "balanced accuracy", "macro F1", "ROC-AUC", "accuracy"), body)
 
 
 def by_side(result: Result) -> list[str]:
@@ -281,7 +282,7 @@ def by_side(result: Result) -> list[str]:
     ]
     new = [name for name, side in result.sides.items() if not side.n_trained_on]
     told = f"Only {' and '.join(new)} is of patients nobody trained on: the headline." if len(new) == 1 else ""
-    return [*_table(header, body), *(["", told] if told else [])]
+    return [*markdown_table(header, body), *(["", told] if told else [])]
 
 
 def in_words(name: str) -> str:
@@ -302,7 +303,7 @@ def calibration_table(result: Result) -> list[str]:
         (name, *(number(x) for x in (each.log_loss, each.brier, each.ece, *each.ece_by_class)))
         for name, each in result.reliability.items()
     ]
-    return _table(header, body)
+    return markdown_table(header, body)
 
 
 def calibration_lines(result: Result) -> list[str]:
@@ -360,7 +361,7 @@ def by_subgroup(result: Result) -> list[str]:
     ]
     header = ("group", "n", "patients", " / ".join(result.classes), "balanced accuracy", "macro F1", "ROC-AUC")
     return [
-        *_table(header, body),
+        *markdown_table(header, body),
         "",
         f"Groups of fewer than {MIN_PATIENTS} patients are suppressed; metrics are of the classes that a group has.",
     ]
@@ -385,17 +386,9 @@ def compared(comparison: Comparison) -> list[str]:
         f"Less {comparison.reference}, which has the lowest validation loss; {comparison.n_patients} patients. "
         "An interval that holds 0 tells the two apart from nothing.",
         "",
-        *_table(("model", "balanced accuracy", "macro F1", "ROC-AUC"), body),
+        *markdown_table(("model", "balanced accuracy", "macro F1", "ROC-AUC"), body),
     ]
 
 
 def _named(title: str, values: Mapping[str, float]) -> str:
     return f"{title}: {', '.join(f'{name} {number(value)}' for name, value in values.items())}."
-
-
-def _table(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    return [
-        "| " + " | ".join(header) + " |",
-        "|" + " --- |" * len(header),
-        *("| " + " | ".join(row) + " |" for row in body),
-    ]

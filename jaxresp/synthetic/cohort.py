@@ -72,6 +72,8 @@ class SyntheticConfig:
             leak for a leakage audit to find.
         plant_correlation: where planted, probability that a patient is recorded with the group's favourite, else with
             any of the favourites.
+        plant_patient: gives each patient's chest resonances of its own, heard in all of his recordings: what a split by
+            recording gives away.
         seed: the same configuration writes the same bytes.
     """
 
@@ -82,6 +84,7 @@ class SyntheticConfig:
     events_informative: bool = True
     plant_stethoscope: bool = False
     plant_correlation: float = 0.9
+    plant_patient: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

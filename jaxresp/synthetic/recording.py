@@ -43,6 +43,8 @@ def render(
     response = STETHOSCOPES[patient.stethoscope].response(f)
     if config.plant_stethoscope:
         response = response * sounds.signature(patient.stethoscope, f)
+    if config.plant_patient:
+        response = response * sounds.chest(np.random.default_rng([config.seed, 6, patient.number]), f)
     body = sounds.colour(body, response)
     level = 10 ** (take.level_dbfs / 20)
     body *= level / body.std()

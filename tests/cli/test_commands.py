@@ -28,7 +28,7 @@ from .conftest import RECORDINGS, SIX, call
 def test_help_and_version():
     said = call("--help")
     assert said.status == 0
-    data, models = ("data", "prepare", "explore", "splits"), ("run", "train", "sweep", "evaluate", "predict")
+    data, models = ("data", "prepare", "explore", "splits"), ("run", "train", "sweep", "evaluate", "predict", "audit")
     for command in (*data, *models, "export", "serve", "space", "demo"):
         assert re.search(rf"^  {command} +\S", said.out, re.MULTILINE), said.out
         assert call(command, "--help").status == 0
