@@ -77,6 +77,7 @@ class AuditConfig:
             (self.n_folds < 2, f"n_folds is {self.n_folds}; it takes 2"),
             (self.copies < 1, f"copies is {self.copies}; it takes 1 for augmentation to mean anything"),
             (not 0 < self.overlap_share <= 1, f"overlap_share is {self.overlap_share}; it lies above 0, up to 1"),
+            (min(self.filters, self.dense) < 1, f"network has {self.filters} filters and {self.dense} dense units"),
             (self.seed < 0, f"the seed is {self.seed}; it cannot be negative"),
         ):
             if wrong:

@@ -193,6 +193,7 @@ def test_the_recording_of_a_unit():
         ({"copies": 0}, "copies is 0"),
         ({"overlap_share": 0.0}, "overlap_share is 0.0"),
         ({"seed": -1}, "seed is -1"),
+        ({"dense": 0}, "0 dense units"),
     ],
 )
 def test_what_cannot_be_audited_is_refused(changes, what):
