@@ -158,6 +158,8 @@ def test_a_recording_never_stands_on_two_sides_of_the_faults_by_patient(audited:
             assert shared
             if name == "overlapping-patients":
                 assert shared <= both
+                tested = set(audited.patients[plan.tested].tolist())
+                assert both & tested <= set(audited.patients[plan.train].tolist())  # each with his other recordings
                 assert shared.isdisjoint(audited.patients[plan.chooses].tolist())
 
 
