@@ -306,6 +306,11 @@ class Classifier:
             found.append(
                 f"the recording lasts {facts.duration_s:.1f} s and was repeated to fill {self.window.length_s:g} s"
             )
+        if self.task.labels_intervals and facts.duration_s > self.window.length_s:
+            found.append(
+                f"this model answers about one {self.task.unit}, and {facts.duration_s:.1f} s may hold several: "
+                "cut them out"
+            )
         if facts.clipped_fraction > 0.001:
             found.append(f"{facts.clipped_fraction:.1%} of the samples are clipped")
         cohort = self.spec.cohort

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from rich.console import Console
 
 import jaxresp.corpus
@@ -188,3 +189,6 @@ def test_a_classifier_of_cycles_is_evaluated_on_the_cycles_of_whole_recordings(o
     held_out = evaluate_held_out(classifier, unseen)
     assert held_out.metrics.n == len(unseen.annotations) and held_out.unit == "cycle"
     assert "ICBHI Score" in held_out.scores
+    sound = io.BytesIO()
+    soundfile.write(sound, unseen.waveform(0), unseen.rate_hz, format="WAV")
+    assert any("answers about one cycle, and 1" in line for line in classifier.predict(sound.getvalue()).warnings)

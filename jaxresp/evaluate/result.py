@@ -104,6 +104,8 @@ class Result:
         }
         for key in ("scores", "alarm"):
             data[key] = {name: _read(value) for name, value in data[key].items()}
+        for key in ("calibration", "gate"):
+            data[key] = _tuples(data[key])
         data["beyond"] = {
             column: {name: Difference(*_read(value)) for name, value in each.items()}
             for column, each in data["beyond"].items()
@@ -143,6 +145,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _tuples(value: Any) -> Any:
+    """Lists are tuples again; null stays: a limit that is not set is no undefined number."""
+    if isinstance(value, Mapping):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _read(value: Any) -> Any:

@@ -47,6 +47,8 @@ def result(labels: np.ndarray = LABELS) -> Result:
         levels={"patient": level(LABELS, PROBABILITIES, PATIENTS, seed=0)},
         scores={"ICBHI Score": 0.5},
         alarm={"specificity": 0.75},
+        calibration={"temperature": 1.5, "class_bias": (0.5, -0.5), "conformal": {"thresholds": (None, 0.25)}},
+        gate={"mean": (0.5, 0.25), "precision": ((1.0, 0.0), (0.0, 1.0)), "max_distance": None},
         beyond={"age": {"balanced_accuracy": Difference(0.25, -0.5, 0.5)}},
     )
 
@@ -64,6 +66,8 @@ def test_what_is_undefined_is_null_in_json_and_nan_again_when_read() -> None:
         intervals={"macro_roc_auc": Interval(math.nan, math.nan)},
         shortcuts={"age": Shortcut(0.5, math.nan)},
         scores={"ICBHI Score": math.nan},
+        calibration={"temperature": 1.5, "class_bias": (0.5, -0.5), "conformal": {"thresholds": (None, 0.25)}},
+        gate={"mean": (0.5, 0.25), "precision": ((1.0, 0.0), (0.0, 1.0)), "max_distance": None},
         beyond={"age": {"macro_roc_auc": Difference(math.nan, math.nan, math.nan)}},
     )
     written = json.loads(json.dumps(ours.to_json(), allow_nan=False))

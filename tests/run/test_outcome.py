@@ -20,6 +20,7 @@ from jaxresp.gate import Gate
 from jaxresp.run import load_results, run
 from jaxresp.splits import SplitError
 from jaxresp.taxonomy import BINARY
+from jaxresp.window import WindowConfig
 
 from .conftest import CONFIG, NAMES, ONE_MODEL, runs_in_mlflow
 
@@ -116,7 +117,7 @@ def test_a_classifier_knows_the_ranges_of_those_it_was_trained_on(corpus, unbrok
 
 
 def test_windows_recordings_and_patients_are_judged_and_models_compared(corpus, unbroken):
-    windows = corpus.windows(CONFIG.window)
+    windows = corpus.windows(WindowConfig())
     for result in load_results(unbroken):
         assert set(result.levels) == {"window", "patient"}
         assert result.levels["window"].metrics.n == len(windows)
