@@ -45,6 +45,7 @@ from jaxtyping import install_import_hook  # noqa: E402
 
 install_import_hook("jaxresp", "beartype.beartype")
 
+import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -53,6 +54,11 @@ import soundfile  # noqa: E402
 from jaxresp.audio import read_audio  # noqa: E402
 from jaxresp.corpus import Corpus, load, prepare  # noqa: E402
 from jaxresp.synthetic import SyntheticConfig, write_corpus  # noqa: E402
+
+
+# No test asserts how long anything takes, hypothesis' own 200 ms included.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def _folder_named_by(variable: str, layout: str) -> Path:
