@@ -55,7 +55,6 @@ from jaxresp.audio import read_audio  # noqa: E402
 from jaxresp.corpus import Corpus, load, prepare  # noqa: E402
 from jaxresp.synthetic import SyntheticConfig, write_corpus  # noqa: E402
 
-
 # No test asserts how long anything takes, hypothesis' own 200 ms included.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
