@@ -2,10 +2,11 @@
 
 statistics.py         a Corpus counted
 without_listening.py  what the metadata gives away by itself
-style.py              colours, type, and a figure's way into the page
 figures.py            charts                 sound_figures.py   one recording as a picture
-sections.py           the chapters           page.py            HTML            report.css
+tables.py             the numbers behind     sections.py        the chapters
 report.py             explore, overview, write_report
+
+HTML, colours and type are those of jaxresp/pages.
 """
 
 from jaxresp.explore.report import ExploreConfig, ExploreError, Report, explore, overview, write_report

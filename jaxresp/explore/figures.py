@@ -1,32 +1,47 @@
 """The charts of an exploration report, drawn without pyplot so that nothing global remembers them.
 
-Each takes numbers and returns a Figure; make them under `style.drawing()`. Sizes are in the page's units, 72 to the
-inch; a chart is `WIDTH` wide, so that two stand side by side on a desk and one fills a phone.
+Each takes numbers and returns a Figure; make them under `style.drawing()`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, Shaped
 
 from jaxresp.explore.statistics import KINDS, NOT_GIVEN, ClassCount, Classes, Crossed, Levels, Missing, Patients
-from jaxresp.explore.style import class_colours, kind_colour, light
 from jaxresp.explore.without_listening import Question
+from jaxresp.pages.canvas import (
+    FRAME,
+    ROW,
+    WIDTH,
+    canvas,
+    cell,
+    label_ends,
+    legend,
+    legend_height,
+    line,
+    marker,
+    patch,
+    rows,
+    whole_ticks,
+)
+from jaxresp.pages.style import class_colours, light
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-WIDTH = 440.0
-_ROW = 26.0  # height of a bar and the space around it
-_FRAME = 58.0  # height of what is above and below the bars
 _BAR = 0.62
 _ROUND_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
 _SEXES = (("F", "female"), ("M", "male"), ("", NOT_GIVEN))
+
+
+def kind_colour(kind: int) -> str:
+    """Name of the colour of what an annotation says is heard."""
+    return f"kind-{KINDS[kind]}"
 
 
 def class_bars(counts: Sequence[ClassCount], of: str, total: int) -> Figure:
@@ -34,20 +49,20 @@ def class_bars(counts: Sequence[ClassCount], of: str, total: int) -> Figure:
     names = [each.name for each in counts]
     values = [getattr(each, of) for each in counts]
     colours = class_colours(names)
-    figure, axes = _rows(names)
+    figure, axes = rows(names)
     axes.barh(range(len(names)), values, _BAR, color=[light(colours[name]) for name in names])
-    _label_ends(axes, values, [f"{n}  ({100 * n / total:.0f} %)" for n in values], room=0.34)
+    label_ends(axes, values, [f"{n}  ({100 * n / total:.0f} %)" for n in values], room=0.34)
     axes.set_xlabel(of)
     return figure
 
 
 def missing_bars(variables: Sequence[Missing]) -> Figure:
     """How often each variable is not known."""
-    figure, axes = _rows([each.variable for each in variables])
+    figure, axes = rows([each.variable for each in variables])
     shares = [100 * each.share for each in variables]
     axes.barh(range(len(variables)), shares, _BAR, color=light("accent"))
     labels = [f"{each.missing} of {each.total} {each.unit}" for each in variables]
-    _label_ends(axes, shares, labels, room=0.75)
+    label_ends(axes, shares, labels, room=0.75)
     axes.set_xticks([0, 50, 100], ["0", "50", "100 %"])
     axes.set_xlabel("not known")
     return figure
@@ -56,7 +71,7 @@ def missing_bars(variables: Sequence[Missing]) -> Figure:
 def ages(patients: Patients, classes: Classes) -> Figure:
     """The age of every patient by class, a dot each, and the median of each class."""
     colours = class_colours(classes.names)
-    figure, axes = _rows(list(classes.names))
+    figure, axes = rows(list(classes.names))
     rng = np.random.default_rng(0)  # where a dot lies within its row says nothing
     for i, name in enumerate(classes.names):
         here = (patients.class_index == i) & np.isfinite(patients.age_years)
@@ -69,12 +84,12 @@ def ages(patients: Patients, classes: Classes) -> Figure:
     axes.set_xlabel("age, years")
     axes.set_xlim(-2, max(float(np.nanmax(patients.age_years)) * 1.06, 10))
     axes.grid(axis="x")
-    _legend(
+    legend(
         axes,
         [
-            _marker("female", light("paper"), light("muted")),
-            _marker("male", light("muted"), light("muted")),
-            _line("median", light("ink")),
+            marker("female", light("paper"), light("muted")),
+            marker("male", light("muted"), light("muted")),
+            line("median", light("ink")),
         ],
     )
     return figure
@@ -82,14 +97,14 @@ def ages(patients: Patients, classes: Classes) -> Figure:
 
 def sexes(patients: Patients, classes: Classes) -> Figure:
     """Female and male patients by class, as shares of the class."""
-    figure, axes = _rows(list(classes.names))
+    figure, axes = rows(list(classes.names))
     counts = np.array(
         [[np.sum((patients.class_index == i) & (patients.sex == sex)) for sex, _ in _SEXES] for i in range(_n(classes))]
     )
     fills = ((light("accent"), 1.0), (light("accent"), 0.35), (light("class-none"), 0.5))
     _stack(axes, counts, fills, (light("on-accent"), light("ink"), light("ink")))
     shown = [k for k in range(len(_SEXES)) if counts[:, k].any()]
-    _legend(axes, [_patch(_SEXES[k][1], *fills[k]) for k in shown])
+    legend(axes, [patch(_SEXES[k][1], *fills[k]) for k in shown])
     axes.set_xlabel("share of the patients; numbers are patients")
     return figure
 
@@ -103,14 +118,14 @@ def rates(rates_by_class: Crossed) -> Figure:
     """Recordings at each native sampling rate, by class."""
     colours = class_colours(rates_by_class.rows)
     names = [f"{float(rate) / 1000:g} kHz" for rate in rates_by_class.columns]
-    figure, axes = _rows(names, extra=_legend_height(rates_by_class.rows))
+    figure, axes = rows(names, extra=legend_height(rates_by_class.rows))
     left = np.zeros(len(names))
     for name, counts in zip(rates_by_class.rows, rates_by_class.counts, strict=True):
         axes.barh(range(len(names)), counts, _BAR, left=left, color=light(colours[name]))
         left += counts
-    _label_ends(axes, left.tolist(), [f"{n:.0f}" for n in left], room=0.16)
+    label_ends(axes, left.tolist(), [f"{n:.0f}" for n in left], room=0.16)
     axes.set_xlabel("recordings")
-    _legend(axes, [_patch(name, light(colours[name]), 1.0) for name in rates_by_class.rows])
+    legend(axes, [patch(name, light(colours[name]), 1.0) for name in rates_by_class.rows])
     return figure
 
 
@@ -133,10 +148,10 @@ def bandwidths(bandwidth_hz: Float32[np.ndarray, " recordings"], classes: Classe
 def loudness(levels: Levels, classes: Classes) -> Figure:
     """The level of every recording, by class; those that seem clipped are ringed."""
     figure, axes = _strips(levels.rms_dbfs, classes.of_recording, classes.names, levels.clipped)
-    _whole_ticks(axes.xaxis, 7)
+    whole_ticks(axes.xaxis, 7)
     axes.set_xlabel("level (RMS), dB re full scale")
     if levels.clipped.any():
-        _legend(axes, [_marker("seems clipped", "none", light("ink"))])
+        legend(axes, [marker("seems clipped", "none", light("ink"))])
     return figure
 
 
@@ -144,7 +159,7 @@ def recordings_per_patient(patients: Patients, classes: Classes) -> Figure:
     """How many recordings each patient has, by class."""
     figure, axes = _strips(patients.recordings.astype(np.float32), patients.class_index, classes.names, size=26.0)
     axes.set_xlim(0, float(patients.recordings.max()) * 1.06 + 0.5)
-    _whole_ticks(axes.xaxis, 8)
+    whole_ticks(axes.xaxis, 8)
     axes.set_xlabel("recordings of a patient")
     return figure
 
@@ -153,10 +168,10 @@ def heat_map(table: Crossed) -> Figure:
     """Recordings by class and a property: the number, shaded by its share of the class."""
     n_rows, n_columns = table.counts.shape
     share = table.counts / np.maximum(table.counts.sum(1, keepdims=True), 1)
-    figure, axes = _rows(list(table.rows), grid=False)
+    figure, axes = rows(list(table.rows), grid=False)
     for i, j in np.ndindex(n_rows, n_columns):
         dark = share[i, j] > 0.55
-        _cell(axes, i, j, float(share[i, j]))
+        cell(axes, i, j, float(share[i, j]))
         text = str(table.counts[i, j]) if table.counts[i, j] else "·"
         colour = light("on-accent") if dark else light("ink" if table.counts[i, j] else "muted")
         axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=11)
@@ -173,26 +188,26 @@ def heat_map(table: Crossed) -> Figure:
 
 def annotation_bars(labels: Sequence[tuple[str, int, int]]) -> Figure:
     """Annotated intervals by the publisher's names."""
-    figure, axes = _rows([name for name, _, _ in labels])
+    figure, axes = rows([name for name, _, _ in labels])
     values = [n for _, _, n in labels]
     axes.barh(range(len(labels)), values, _BAR, color=[light(kind_colour(kind)) for _, kind, _ in labels])
-    _label_ends(axes, values, [f"{n}  ({100 * n / sum(values):.0f} %)" for n in values], room=0.34)
+    label_ends(axes, values, [f"{n}  ({100 * n / sum(values):.0f} %)" for n in values], room=0.34)
     return figure
 
 
 def annotation_shares(table: Crossed) -> Figure:
     """What is heard in the annotated intervals of each row, a class or a chest location."""
-    figure, axes = _rows(list(table.rows))
+    figure, axes = rows(list(table.rows))
     fills = [(light(kind_colour(k)), 1.0) for k in range(len(KINDS))]
     _stack(axes, table.counts, fills, [light("on-accent")] * len(KINDS))
-    _legend(axes, [_patch(KINDS[k], *fills[k]) for k in range(len(KINDS)) if table.counts[:, k].any()])
+    legend(axes, [patch(KINDS[k], *fills[k]) for k in range(len(KINDS)) if table.counts[:, k].any()])
     axes.set_xlabel("share of the row's intervals; numbers are intervals")
     return figure
 
 
 def interval_lengths(seconds: Float32[np.ndarray, " intervals"], kind: Int64[np.ndarray, " intervals"]) -> Figure:
     """How long the annotated intervals are, by what is heard in them."""
-    figure, axes = _canvas(190.0)
+    figure, axes = canvas(190.0)
     top = float(np.percentile(seconds, 99.5))
     edges = np.linspace(0, max(top, 0.1), 31)
     shown = [k for k in range(len(KINDS)) if np.any(kind == k)]
@@ -204,7 +219,7 @@ def interval_lengths(seconds: Float32[np.ndarray, " intervals"], kind: Int64[np.
     )
     axes.grid(axis="y")
     axes.set(xlabel="length of an interval, seconds", ylabel="intervals")
-    _legend(axes, [_patch(KINDS[k], light(kind_colour(k)), 1.0) for k in shown])
+    legend(axes, [patch(KINDS[k], light(kind_colour(k)), 1.0) for k in shown])
     return figure
 
 
@@ -213,7 +228,7 @@ def clues(question: Question) -> Figure:
     from matplotlib.figure import Figure
 
     n = len(question.clues)
-    figure = Figure(figsize=(WIDTH / 72, (_FRAME + 14 + _ROW * n) / 72))
+    figure = Figure(figsize=(WIDTH / 72, (FRAME + 14 + ROW * n) / 72))
     panels = figure.subplots(1, 2, sharey=True)
     for axes, value, title, chance in (
         (panels[0], "balanced_accuracy", "balanced accuracy", 1 / len(question.classes)),
@@ -234,24 +249,6 @@ def clues(question: Question) -> Figure:
     return figure
 
 
-def _canvas(height: float) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH / 72, height / 72))
-    return figure, figure.subplots()
-
-
-def _rows(names: Sequence[str], extra: float = 0.0, grid: bool = True) -> tuple[Figure, Axes]:
-    """A canvas with a row for each name, the first on top."""
-    figure, axes = _canvas(_FRAME + extra + _ROW * max(len(names), 2))
-    axes.set_yticks(range(len(names)), [_shortened(name) for name in names])
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    if grid:
-        axes.grid(axis="x")
-        axes.spines["bottom"].set_visible(False)
-    return figure, axes
-
-
 def _strips(
     values: Float32[np.ndarray, " n"],
     row: Int64[np.ndarray, " n"],
@@ -261,7 +258,7 @@ def _strips(
 ) -> tuple[Figure, Axes]:
     """A dot for every value, in the row of its class."""
     colours = class_colours(names)
-    figure, axes = _rows(names)
+    figure, axes = rows(names)
     rng = np.random.default_rng(0)
     height = row + rng.uniform(-0.28, 0.28, len(values))
     known = np.isfinite(values)
@@ -274,12 +271,12 @@ def _strips(
 
 
 def _histogram(values: Float32[np.ndarray, " n"], xlabel: str, ylabel: str) -> Figure:
-    figure, axes = _canvas(190.0)
+    figure, axes = canvas(190.0)
     low, high = float(values.min()), float(values.max())
     edges = np.linspace(low, high, 31) if high - low > 0.5 else np.linspace(low - 0.5, high + 0.5, 22)
     axes.hist(values, edges.tolist(), color=light("accent"), rwidth=0.9)
     axes.grid(axis="y")
-    _whole_ticks(axes.yaxis, 6)
+    whole_ticks(axes.yaxis, 6)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     return figure
 
@@ -303,73 +300,6 @@ def _stack(
         left += width
     axes.set_xlim(0, 100)
     axes.set_xticks([0, 50, 100], ["0", "50", "100 %"])
-
-
-def _cell(axes: Axes, i: int, j: int, share: float) -> None:
-    from matplotlib.patches import Rectangle
-
-    place = (j - 0.48, i - 0.46)
-    axes.add_patch(Rectangle(place, 0.96, 0.92, facecolor=light("accent"), alpha=0.04 + 0.96 * share, linewidth=0))
-
-
-def _label_ends(axes: Axes, values: Sequence[int | float], labels: Sequence[str], room: float) -> None:
-    """The number behind each bar, and room for it."""
-    most = max([*values, 1e-9])
-    for i, (value, label) in enumerate(zip(values, labels, strict=True)):
-        axes.text(value + most * 0.02, i, label, va="center", color=light("ink"), fontsize=11)
-    axes.set_xlim(0, most * (1 + room))
-    _whole_ticks(axes.xaxis, 4)
-
-
-def _whole_ticks(axis: Axis, most: int) -> None:
-    """Ticks at whole numbers."""
-    from matplotlib.ticker import MaxNLocator
-
-    axis.set_major_locator(MaxNLocator(most, integer=True))
-
-
-def _legend_columns(names: Sequence[str]) -> int:
-    """As many as stand side by side in a chart."""
-    return max(1, min(4, 52 // (max(map(len, names)) + 5)))
-
-
-def _legend_height(names: Sequence[str]) -> float:
-    return 18.0 * -(-len(names) // _legend_columns(names))
-
-
-def _legend(axes: Axes, handles: Sequence[Any]) -> None:
-    axes.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0, 1.0),
-        ncols=_legend_columns([handle.get_label() for handle in handles]),
-        borderaxespad=0.2,
-        columnspacing=1.2,
-        handletextpad=0.5,
-        labelcolor=light("ink"),
-    )
-
-
-def _patch(name: str, colour: str, alpha: float) -> object:
-    from matplotlib.patches import Patch
-
-    return Patch(facecolor=colour, alpha=alpha, linewidth=0, label=name)
-
-
-def _marker(name: str, face: str, edge: str) -> object:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], marker="o", linestyle="", markerfacecolor=face, markeredgecolor=edge, label=name)
-
-
-def _line(name: str, colour: str) -> object:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=colour, linewidth=1.6, label=name)
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= 26 else f"{name[:25]}…"
 
 
 def _n(classes: Classes) -> int:

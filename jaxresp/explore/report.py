@@ -14,10 +14,11 @@ from jaxresp.corpus import Corpus
 from jaxresp.errors import JaxrespError
 from jaxresp.explore import sections
 from jaxresp.explore import statistics as stats
-from jaxresp.explore.page import Page, Section, fragment_of, html_of
 from jaxresp.explore.statistics import Classes
 from jaxresp.explore.without_listening import Question, asked_as, questions, verdict
 from jaxresp.files import whole_directory
+from jaxresp.pages.album import Album
+from jaxresp.pages.page import Page, Section, fragment_of, html_of
 
 PAGE, FIGURES, NOTE = "index.html", "figures", "report.json"
 _WRITTEN_BY = "jaxresp explore"
@@ -63,7 +64,7 @@ def explore(corpus: Corpus, config: ExploreConfig | None = None) -> Report:
     Columns that a corpus leaves empty are left out, and the page says so.
     """
     config = config or ExploreConfig()
-    classes, album = stats.classes_of(corpus), sections.Album()
+    classes, album = stats.classes_of(corpus), Album()
     asked = questions(corpus, classes, seed=config.seed)
     per_class = 2 if 2 * len(classes.names) <= _SAMPLES else 1
     shown = sections.sounds(corpus, classes, album, per_class=per_class, with_sound=config.with_sound, seed=config.seed)
@@ -78,13 +79,11 @@ def overview(corpus: Corpus, seed: int = 0) -> str:
     """
     classes, config = stats.classes_of(corpus), ExploreConfig(seed=seed)
     asked = questions(corpus, classes, seed=seed)
-    chapters = _counted(corpus, classes, asked, sections.Album(with_pngs=False))
+    chapters = _counted(corpus, classes, asked, Album(with_pngs=False))
     return fragment_of(_page(corpus, classes, asked, chapters, config))
 
 
-def _counted(
-    corpus: Corpus, classes: Classes, asked: tuple[Question, ...], album: sections.Album
-) -> tuple[Section | None, ...]:
+def _counted(corpus: Corpus, classes: Classes, asked: tuple[Question, ...], album: Album) -> tuple[Section | None, ...]:
     """The chapters in which recordings are counted and not shown."""
     return (
         sections.diagnoses(corpus, classes, album),
@@ -105,6 +104,7 @@ def _page(
 ) -> Page:
     sections_there = tuple(chapter for chapter in chapters if chapter is not None)
     return Page(
+        kind="Corpus report",
         title=" + ".join(_PUBLISHED_AS.get(name, name) for name in corpus.name.split("+")),
         subtitle=f"Version {corpus.version}, at {corpus.rate_hz / 1000:g} kHz. "
         "Counted and drawn from the prepared dataset.",

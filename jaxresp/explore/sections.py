@@ -9,11 +9,12 @@ import numpy as np
 from jaxresp.corpus import Corpus
 from jaxresp.explore import figures, sound_figures
 from jaxresp.explore import statistics as stats
-from jaxresp.explore.album import Album, crossed_table, sole_column, spread_table
-from jaxresp.explore.page import Plate, Section, Table
+from jaxresp.explore.figures import kind_colour
 from jaxresp.explore.statistics import KINDS, NOT_GIVEN, Classes, Crossed
-from jaxresp.explore.style import kind_colour
+from jaxresp.explore.tables import crossed_table, sole_column, spread_table
 from jaxresp.explore.without_listening import N_FOLDS, Clue, Question, asked_as, verdict
+from jaxresp.pages.album import Album
+from jaxresp.pages.page import Plate, Section, Table
 
 
 def diagnoses(corpus: Corpus, classes: Classes, album: Album) -> Section:

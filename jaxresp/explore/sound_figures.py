@@ -14,8 +14,9 @@ from jaxtyping import Float32
 from jaxresp.corpus import Annotations, Corpus
 from jaxresp.dsp.overview import envelope, log_mel_db, time_ticks_s
 from jaxresp.dsp.spectral import hz_to_mel, mel_to_hz
+from jaxresp.explore.figures import kind_colour
 from jaxresp.explore.statistics import KINDS, kinds
-from jaxresp.explore.style import kind_colour, light
+from jaxresp.pages.style import light
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64, Shaped
 
 from jaxresp.corpus import Annotations, Corpus
+from jaxresp.pages.style import NOT_GIVEN
 from jaxresp.taxonomy import DIAGNOSES
 
-NOT_GIVEN = "not given"
 KINDS = ("neither", "crackle", "wheeze", "both")
 """What an annotation says is heard, from its two flags."""
 

@@ -22,8 +22,8 @@ from jaxresp.explore import ExploreConfig, ExploreError, explore, overview, writ
 from jaxresp.explore import report as writing
 from jaxresp.explore import statistics as stats
 from jaxresp.explore.sound_figures import clip_wav
-from jaxresp.explore.style import COLOURS, class_colours
 from jaxresp.explore.without_listening import questions
+from jaxresp.pages.style import COLOURS, class_colours
 
 from .conftest import little_corpus
 

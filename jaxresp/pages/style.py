@@ -1,4 +1,4 @@
-"""Colours and type of the report's figures, and their way into the page.
+"""Colours and type of the reports' figures, and their way into the page.
 
 A figure is drawn once, in the colours of the light scheme. In the page each colour becomes a CSS variable, so that the
 same figure is read on white paper and on a dark screen, and its words take the page's own type.
@@ -14,8 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
-
-from jaxresp.explore.statistics import KINDS, NOT_GIVEN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,6 +64,9 @@ _OF_DIAGNOSIS = {
     "LRTI": 6,
     "Asthma": 7,
 }
+NOT_GIVEN = "not given"
+"""What stands for a class that nobody gave; it has a colour of its own."""
+
 _N_CLASS_COLOURS = 9
 _NAME_OF_LIGHT = {colour.light: name for name, colour in COLOURS.items()}
 
@@ -87,11 +88,6 @@ def class_colours(names: Sequence[str]) -> dict[str, str]:
     others = [name for name in names if name not in own and name != NOT_GIVEN]
     own |= {name: free[i % len(free)] for i, name in enumerate(others)}
     return {name: own.get(name, "class-none") for name in names}
-
-
-def kind_colour(kind: int) -> str:
-    """Name of the colour of what an annotation says is heard."""
-    return f"kind-{KINDS[kind]}"
 
 
 def css_variables(scheme: str) -> str:

@@ -1,53 +1,13 @@
-"""Where figures become plates of the report: drawn once, kept as PNGs, with their numbers as tables."""
+"""The numbers behind the charts, as tables."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxresp.explore.page import Plate, Table
 from jaxresp.explore.statistics import Classes, Crossed
-from jaxresp.explore.style import drawing, png_of, svg_of
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-@dataclass
-class Album:
-    """Where plates are made: it keeps the PNG of every figure.
-
-    Attributes:
-        with_pngs: make them; they take as long as the page's own figures.
-        pngs: name → PNG.
-    """
-
-    with_pngs: bool = True
-    pngs: dict[str, bytes] = field(default_factory=dict)
-
-    def plate(
-        self,
-        name: str,
-        title: str,
-        draw: Callable[[], Figure],
-        *,
-        caption: str,
-        alt: str = "",
-        table: Table | None = None,
-        wide: bool = False,
-        sound: bytes | None = None,
-    ) -> Plate:
-        """Draw a figure once, for the page and as a PNG."""
-        with drawing():
-            figure = draw()
-        svg = svg_of(figure, name, alt or f"{title}. {caption}")
-        if self.with_pngs:
-            figure.set_layout_engine("none")  # where everything lies is settled: not once more
-            self.pngs[name] = png_of(figure)
-        return Plate(name, title, caption, svg, table, wide, sound)
+from jaxresp.pages.page import Table
 
 
 def crossed_table(rows_are: str, table: Crossed, name: Callable[[str], str]) -> Table:

@@ -1,4 +1,4 @@
-"""The report as HTML: one page, nothing fetched from anywhere, no script. Everything from a corpus is escaped."""
+"""A report as HTML: one page, nothing fetched from anywhere, no script. Everything from a corpus is escaped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from jaxresp.explore.style import css_variables
+from jaxresp.pages.style import css_variables
 
 _FRAGMENT = "jaxresp-data"  # the class of what stands inside another page
 
@@ -61,6 +61,7 @@ class Section:
         remarks: paragraphs set apart: what is not shown and why, warnings.
         open_table: a table shown unfolded, after the lead.
         legend: names and colours (of `style.COLOURS`) that its figures share.
+        tables: more of them, with their titles, after the figures.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Section:
     remarks: tuple[str, ...] = ()
     open_table: Table | None = None
     legend: tuple[tuple[str, str], ...] = ()
+    tables: tuple[tuple[str, Table], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ class Page:
     """A whole report.
 
     Attributes:
-        title: the corpus's name.
+        kind: what sort of report it is, such as "Corpus report".
+        title: of what, such as the corpus's name.
         subtitle: what stands under it.
         badges: words that must not be overlooked, such as "partial".
         notices: a sentence for each.
@@ -87,6 +90,7 @@ class Page:
         colophon: how the report was made.
     """
 
+    kind: str
     title: str
     subtitle: str
     badges: tuple[str, ...]
@@ -99,7 +103,7 @@ class Page:
 
 def html_of(page: Page) -> str:
     """The page as one HTML document."""
-    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     colours = (
         f":root {{ color-scheme: light dark; {css_variables('light')} }}\n"
         f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {css_variables('dark')} }} }}\n"
@@ -112,9 +116,10 @@ def html_of(page: Page) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(page.title)} – corpus report</title>\n<style>\n{colours}{style}</style>\n</head>\n<body>\n"
+        f"<title>{escape(page.title)} – {escape(page.kind.lower())}</title>\n"
+        f"<style>\n{colours}{style}</style>\n</head>\n<body>\n"
         '<a class="skip" href="#content">Skip to the content</a>\n'
-        f'<header><p class="over">Corpus report</p><h1>{escape(page.title)}</h1>'
+        f'<header><p class="over">{escape(page.kind)}</p><h1>{escape(page.title)}</h1>'
         f'<p class="subtitle">{escape(page.subtitle)}</p>{f"<ul class=badges>{badges}</ul>" if badges else ""}'
         f'<dl class="numbers">{numbers}</dl></header>\n'
         f'<nav aria-label="Contents"><p class="over">Contents</p><ol>{contents}</ol></nav>\n'
@@ -130,7 +135,7 @@ def fragment_of(page: Page) -> str:
 
     Its style reaches nothing outside. It is dark inside an element of the class "dark".
     """
-    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     badges = "".join(f'<li class="badge">{escape(badge)}</li>' for badge in page.badges)
     numbers = "".join(f"<div><dt>{escape(what)}</dt><dd>{escape(value)}</dd></div>" for value, what in page.numbers)
     notices = "".join(f"<p>{escape(notice)}</p>" for notice in page.notices)
@@ -159,12 +164,13 @@ def _section(section: Section, *, anchored: bool = True) -> str:
         if section.plates
         else ""
     )
+    tables = "".join(f"<h3>{escape(title)}</h3>{_table(table, title)}" for title, table in section.tables)
     return (
         f"<section{_anchor(section.name, anchored)}>"
         f'<h2>{escape(section.title)}</h2><p class="lead">{escape(section.lead)}</p>'
         f"{_table(section.open_table, section.title) if section.open_table else ''}"
         f"{f'<ul class=legend>{legend}</ul>' if legend else ''}"
-        f"{plates}{remarks}</section>\n"
+        f"{plates}{f'<div class=tables>{tables}</div>' if tables else ''}{remarks}</section>\n"
     )
 
 

@@ -8,8 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from jaxresp.explore.statistics import KINDS, NOT_GIVEN
-from jaxresp.explore.style import COLOURS, class_colours, drawing, kind_colour, light, png_of, svg_of
+from jaxresp.explore.figures import kind_colour
+from jaxresp.explore.statistics import KINDS
+from jaxresp.pages.style import COLOURS, NOT_GIVEN, class_colours, drawing, light, png_of, svg_of
 from jaxresp.taxonomy import DIAGNOSES
 
 #: Linear RGB as seen by normal eyes and with complete dichromacy (Machado, Oliveira & Fernandes, IEEE TVCG 15, 2009).
