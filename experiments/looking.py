@@ -27,8 +27,8 @@ from scipy.stats import t as students_t
 from jaxresp.compilation import use_persistent_cache
 from jaxresp.corpus import Corpus, load, prepare
 from jaxresp.evaluate import report
-from jaxresp.evaluate.report import number
 from jaxresp.evaluate.result import Result
+from jaxresp.evaluate.words import number
 from jaxresp.files import sha256, write_whole
 from jaxresp.judging import corpus_identity
 from jaxresp.run import RunConfig, run

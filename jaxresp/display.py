@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from jaxresp.evaluate import report
+from jaxresp.evaluate import report, tables
 from jaxresp.evaluate.result import Result
 from jaxresp.prediction import NOTICE
 from jaxresp.run import Progress as Callback
@@ -65,9 +65,9 @@ def print_results(console: Console, results: Sequence[Result]) -> None:
     corpus, setting = results[0].corpus, report.setting(results)
     title = f"{setting[0].upper()}{setting[1:]}, {report.corpus_title(corpus)}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0))
-    for column in report.COLUMNS[:-1]:
+    for column in tables.COLUMNS[:-1]:
         table.add_column(column, no_wrap=column == "model", overflow="fold")
-    for row in report.rows(results):
+    for row in tables.rows(results):
         # Intervals under their numbers: the table then fits a terminal of 80 columns.
         cells = (cell.replace(" [", "\n\\[").replace("(accuracy ", "\n(") for cell in row[:-1])
         table.add_row(*cells)

@@ -13,7 +13,7 @@ import pytest
 from jaxresp import models, sweep, train
 from jaxresp.balance import smote
 from jaxresp.classifier import Classifier, Spec, untrained
-from jaxresp.evaluate import report
+from jaxresp.evaluate import report, tables, words
 from jaxresp.evaluate.held_out import evaluate_held_out
 from jaxresp.evaluate.metrics import classification_metrics
 from jaxresp.evaluate.result import Result
@@ -81,7 +81,7 @@ def test_labels_of_one_task_leave_those_of_every_other_alone(easy_corpus):
 def test_an_undefined_area_is_printed_as_undefined():
     metrics = classification_metrics(np.zeros(4, np.int32), np.tile([0.9, 0.1], (4, 1)))
     assert np.isnan(metrics.macro_roc_auc)
-    assert report.number(metrics.macro_roc_auc) == "undefined"
+    assert words.number(metrics.macro_roc_auc) == "undefined"
 
 
 # 2. Its log-mel row is exactly the majority predictor. 3. Its MFCC row never finds an infection.
@@ -108,9 +108,9 @@ def test_a_class_that_is_never_found_is_named(small_run):
 
 
 def test_the_majority_stands_beside_every_row(small_run):
-    for result, row in zip(small_run[2], report.rows(small_run[2]), strict=True):
+    for result, row in zip(small_run[2], tables.rows(small_run[2]), strict=True):
         assert result.majority.balanced_accuracy == pytest.approx(1 / len(result.classes))
-        assert f"{result.majority.balanced_accuracy:.3f}" in row[report.COLUMNS.index("majority (accuracy)")]
+        assert f"{result.majority.balanced_accuracy:.3f}" in row[tables.COLUMNS.index("majority (accuracy)")]
 
 
 # 4. AUC .9777 came from 23 rows of a debug subset.

@@ -20,7 +20,7 @@ from jaxresp.cli import main
 from jaxresp.corpus import Corpus, recording_of
 from jaxresp.display import print_results
 from jaxresp.evaluate.held_out import evaluate_held_out
-from jaxresp.evaluate.report import with_interval
+from jaxresp.evaluate.words import with_interval
 from jaxresp.run import RunConfig, load_results, run
 from jaxresp.splits import PatientLeak, SplitError, make_split
 from jaxresp.taxonomy import BINARY, DIAGNOSIS

@@ -12,8 +12,9 @@ from rich.table import Table
 from jaxresp.audit.faults import FAULTS, HONEST
 from jaxresp.audit.finding import SCORE, Audit, Finding, Reached
 from jaxresp.evaluate.bootstrap import HEADLINES, SAMPLES, Interval
-from jaxresp.evaluate.report import corpus_title, with_interval, with_sign
+from jaxresp.evaluate.report import corpus_title
 from jaxresp.evaluate.tables import markdown_table
+from jaxresp.evaluate.words import with_interval, with_sign
 from jaxresp.prediction import NOTICE
 from jaxresp.taxonomy import task_named
 

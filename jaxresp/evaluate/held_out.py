@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxresp.classifier import Classifier
 from jaxresp.corpus import Corpus, CorpusError, units
-from jaxresp.evaluate import report
+from jaxresp.evaluate import tables, words
 from jaxresp.evaluate.bootstrap import HEADLINES, Interval, headline_intervals
 from jaxresp.evaluate.metrics import Metrics, classification_metrics
 from jaxresp.evaluate.scores import challenge_scores, score_intervals
@@ -98,6 +98,7 @@ def evaluate_held_out(classifier: Classifier, corpus: Corpus, *, seed: int = 0) 
 def lines(classifier: Classifier, corpus: Corpus, held_out: HeldOut) -> list[str]:
     """The same in Markdown: what was asked of whom, every number with its interval, the shortcuts beside."""
     told, unit = held_out.metrics, held_out.unit
+    per_class = tables.by_class(classifier.classes, told)
     trained = classifier.provenance.get("corpus", {}).get("name", "an unknown corpus")
     majority = max(told.support) / told.n
     out = [
@@ -105,19 +106,19 @@ def lines(classifier: Classifier, corpus: Corpus, held_out: HeldOut) -> list[str
         f"trained on: {trained}",
         f"patients: {', '.join(f'{name} {n}' for name, n in held_out.patients.items())}",
         *(
-            f"{report.in_words(name)}: {report.with_interval(getattr(told, name), held_out.intervals[name])}"
+            f"{words.in_words(name)}: {words.with_interval(getattr(told, name), held_out.intervals[name])}"
             for name in HEADLINES
         ),
-        f"accuracy: {report.number(told.accuracy)} (the most frequent class alone {report.number(majority)})",
+        f"accuracy: {words.number(told.accuracy)} (the most frequent class alone {words.number(majority)})",
         *(
-            f"{name}: {report.with_interval(value, held_out.score_intervals[name])}"
+            f"{name}: {words.with_interval(value, held_out.score_intervals[name])}"
             for name, value in held_out.scores.items()
         ),
-        *report.by_class(classifier.classes, told),
+        *tables.markdown_table(per_class.head, per_class.rows),
     ]
     columns = sorted(held_out.shortcuts.items(), key=lambda item: -item[1].balanced_accuracy)
     if columns:
-        reached = ", ".join(f"{name} {report.number(each.balanced_accuracy)}" for name, each in columns)
+        reached = ", ".join(f"{name} {words.number(each.balanced_accuracy)}" for name, each in columns)
         out.append(f"balanced accuracy without listening, learnt from {corpus.name}'s own other patients: {reached}")
     else:
         out.append("without listening: not known, some class has too few patients here for folds")

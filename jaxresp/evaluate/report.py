@@ -2,59 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from jaxresp.evaluate.bootstrap import HEADLINES, SAMPLES, Difference, Interval
+from jaxresp.evaluate.bootstrap import SAMPLES
 from jaxresp.evaluate.comparing import Comparison
-from jaxresp.evaluate.levels import Level
 from jaxresp.evaluate.metrics import Metrics
 from jaxresp.evaluate.result import Result
 from jaxresp.evaluate.subgroups import MIN_PATIENTS
-from jaxresp.evaluate.tables import markdown_table
+from jaxresp.evaluate.tables import (
+    COLUMNS,
+    by_calibration,
+    by_class,
+    by_level,
+    by_model,
+    by_side,
+    by_subgroup,
+    markdown_table,
+    rows,
+)
+from jaxresp.evaluate.words import number, with_interval, with_sign
+from jaxresp.pages.page import Table
 from jaxresp.prediction import NOTICE
 
-COLUMNS = ("model", "balanced accuracy", "macro F1", "ROC-AUC", "accuracy", "majority (accuracy)", "network")
-
-
-def number(value: float) -> str:
-    """Three decimals, or what cannot be said."""
-    return "undefined" if math.isnan(value) else f"{value:.3f}"
-
-
-def with_interval(value: float, interval: Interval) -> str:
-    """The number with its interval, whose ends are themselves uncertain: two decimals."""
-    ends = "undefined" if any(map(math.isnan, interval)) else f"{interval.low:.2f}–{interval.high:.2f}"
-    return f"{number(value)} [{ends}]"
-
-
-def with_sign(difference: Difference) -> str:
-    """By how much one number exceeds another, with its interval."""
-    if math.isnan(difference.value):
-        return "undefined"
-    ends = (
-        "undefined"
-        if math.isnan(difference.low) or math.isnan(difference.high)
-        else f"{difference.low:+.2f} to {difference.high:+.2f}"
-    )
-    return f"{difference.value:+.3f} [{ends}]"
-
-
-def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
-    """One row per model under COLUMNS; what chance and the majority would reach stands beside it."""
-    return [
-        (
-            result.name,
-            *(with_interval(getattr(result.metrics, name), result.intervals[name]) for name in HEADLINES),
-            number(result.metrics.accuracy),
-            f"{number(result.majority.balanced_accuracy)} (accuracy {number(result.majority.accuracy)})",
-            f"{result.settings['network']} {result.settings['filters']}×{result.settings['dense']}",
-        )
-        for result in results
-    ]
+SUPPRESSION = (
+    f"Groups of fewer than {MIN_PATIENTS} patients are suppressed; metrics are of the classes that a group has."
+)
 
 
 def cohort_lines(results: Sequence[Result]) -> list[str]:
@@ -153,7 +128,7 @@ def markdown(results: Sequence[Result], comparisons: Sequence[Comparison] = ()) 
     """The whole report."""
     corpus = results[0].corpus
     out = [
-        f"# Six models on {setting(results)}: {corpus_title(corpus)}",
+        f"# {_models(results)} on {setting(results)}: {corpus_title(corpus)}",
         "",
         *markdown_table(COLUMNS, rows(results)),
         "",
@@ -162,7 +137,14 @@ def markdown(results: Sequence[Result], comparisons: Sequence[Comparison] = ()) 
         *(f"{line}\n" for line in caveats(results)),
     ]
     for comparison in comparisons:
-        out += [f"## {comparison.what}: models compared", "", *compared(comparison), ""]
+        out += [
+            f"## {comparison.what}: models compared",
+            "",
+            comparison_line(comparison),
+            "",
+            *_lines(by_model(comparison)),
+            "",
+        ]
     for result in results:
         out += [f"## {result.name}", "", *details(result), ""]
     return "\n".join([*out, NOTICE, ""])
@@ -196,7 +178,7 @@ def card(result: Result) -> str:
             "",
             *(f"* {line}" for line in caveats([result])),
             "",
-            *(["## By group", "", *by_subgroup(result), ""] if result.subgroups else []),
+            *(["## By group", "", *_lines(by_subgroup(result)), "", SUPPRESSION, ""] if result.subgroups else []),
             "## Made with",
             "",
             settings,
@@ -207,103 +189,20 @@ def card(result: Result) -> str:
 
 def details(result: Result) -> list[str]:
     """What the one row of the table leaves out: by class, by level, as an alarm, and in the challenge's own score."""
-    metrics = result.metrics
-    averages = {
-        "macro precision": metrics.macro_precision,
-        "macro PR-AUC": metrics.macro_pr_auc,
-        "weighted precision": metrics.weighted_precision,
-        "weighted F1": metrics.weighted_f1,
-    }
-    lines = [*by_class(result.classes, metrics), "", _named("Averages", averages)]
+    lines = [*_lines(by_class(result.classes, result.metrics)), "", averages_line(result.metrics)]
     if result.levels:
-        lines += ["", *by_level(result)]
+        lines += ["", *_lines(by_level(result))]
     if result.reliability:
-        lines += ["", *calibration_table(result), "", *(f"* {line}" for line in calibration_lines(result))]
+        lines += ["", *_lines(by_calibration(result)), "", *(f"* {line}" for line in calibration_lines(result))]
     if result.gate:
         lines.append(f"* {gate_line(result.gate, result.unit)}")
     if result.scores:
-        each = (f"{name} {_score(result, name)}" for name in result.scores)
-        lines.append(f"\nChallenge: {', '.join(each)}.")
+        lines.append(f"\n{challenge_line(result)}")
     if result.alarm:
-        lines.append(f"\n{_named('As an alarm', result.alarm)}")
+        lines.append(f"\n{alarm_line(result)}")
     if result.sides:
-        lines += ["", *by_side(result)]
+        lines += ["", *_lines(by_side(result)), *(["", line] if (line := side_line(result)) else [])]
     return lines
-
-
-def by_class(classes: Sequence[str], metrics: Metrics) -> list[str]:
-    """A Markdown table: precision, recall, F1, areas, and the row of the confusion matrix, per class."""
-    header = ("class", "precision", "recall", "F1", "ROC-AUC", "PR-AUC", "n", *(f"answered {name}" for name in classes))
-    body = [
-        (
-            name,
-            number(metrics.precision[i]),
-            number(metrics.recall[i] if metrics.support[i] else math.nan),
-            number(metrics.f1[i]),
-            number(metrics.roc_auc[i]),
-            number(metrics.pr_auc[i]),
-            str(metrics.support[i]),
-            *(str(count) for count in metrics.confusion[i]),
-        )
-        for i, name in enumerate(classes)
-    ]
-    return markdown_table(header, body)
-
-
-def by_level(result: Result) -> list[str]:
-    """A Markdown table: the headline metrics of single windows, of the unit asked about, and of whole patients."""
-    levels = {result.unit: Level(result.metrics, dict(result.intervals)), **result.levels}
-    body = [
-        (
-            name,
-            str(levels[name].metrics.n),
-            str(result.n_patients),
-            *(with_interval(getattr(levels[name].metrics, each), levels[name].intervals[each]) for each in HEADLINES),
-            number(levels[name].metrics.accuracy),
-        )
-        for name in ("window", result.unit, "patient")
-        if name in levels
-    ]
-    return markdown_table(("level", "n", "patients", "balanced accuracy", "macro F1", "ROC-AUC", "accuracy"), body)
-
-
-def by_side(result: Result) -> list[str]:
-    """A Markdown table: the headline metrics and the challenge's scores on each test side of a published split."""
-    header = ("test side", f"{result.unit}s", "patients (trained on)", *map(in_words, HEADLINES), *result.scores)
-    body = [
-        (
-            name,
-            str(side.metrics.n),
-            f"{side.n_patients} ({side.n_trained_on})",
-            *(with_interval(getattr(side.metrics, each), side.intervals[each]) for each in HEADLINES),
-            *(with_interval(side.scores[each], side.score_intervals[each]) for each in side.scores),
-        )
-        for name, side in result.sides.items()
-    ]
-    new = [name for name, side in result.sides.items() if not side.n_trained_on]
-    told = f"Only {' and '.join(new)} is of patients nobody trained on: the headline." if len(new) == 1 else ""
-    return [*markdown_table(header, body), *(["", told] if told else [])]
-
-
-def in_words(name: str) -> str:
-    """A headline metric's name as it is written."""
-    return {"macro_f1": "macro F1", "macro_roc_auc": "ROC-AUC"}.get(name, name.replace("_", " "))
-
-
-def _score(result: Result, name: str) -> str:
-    """A challenge's score, with its interval where one was drawn."""
-    interval = result.score_intervals.get(name)
-    return number(result.scores[name]) if interval is None else with_interval(result.scores[name], interval)
-
-
-def calibration_table(result: Result) -> list[str]:
-    """A Markdown table: how far probabilities are from frequencies, before and after calibration."""
-    header = ("probabilities", "log loss", "Brier", "calibration error", *(f"of {name}" for name in result.classes))
-    body = [
-        (name, *(number(x) for x in (each.log_loss, each.brier, each.ece, *each.ece_by_class)))
-        for name, each in result.reliability.items()
-    ]
-    return markdown_table(header, body)
 
 
 def calibration_lines(result: Result) -> list[str]:
@@ -343,30 +242,6 @@ def calibration_lines(result: Result) -> list[str]:
     return lines
 
 
-def by_subgroup(result: Result) -> list[str]:
-    """A Markdown table: the headline metrics of each group of patients or recordings."""
-    body = [
-        (
-            f"{column}: {name}",
-            str(group.n),
-            str(group.n_patients),
-            " / ".join(map(str, group.recordings)) or "suppressed",
-            *(
-                "suppressed" if group.suppressed else with_interval(group.metrics[each], group.intervals[each])
-                for each in HEADLINES
-            ),
-        )
-        for column, groups in result.subgroups.items()
-        for name, group in groups.items()
-    ]
-    header = ("group", "n", "patients", " / ".join(result.classes), "balanced accuracy", "macro F1", "ROC-AUC")
-    return [
-        *markdown_table(header, body),
-        "",
-        f"Groups of fewer than {MIN_PATIENTS} patients are suppressed; metrics are of the classes that a group has.",
-    ]
-
-
 def gate_line(gate: Mapping[str, Any], unit: str = "recording") -> str:
     """What recordings (or cycles, or events) must be like to get a label, and how many good ones are lost."""
     a_unit = f"{'An' if unit == 'event' else 'A'} {unit}"
@@ -379,15 +254,53 @@ def gate_line(gate: Mapping[str, Any], unit: str = "recording") -> str:
     )
 
 
-def compared(comparison: Comparison) -> list[str]:
-    """A Markdown table: each model's headline metrics less the reference's, with paired intervals."""
-    body = [(name, *(with_sign(told[each]) for each in HEADLINES)) for name, told in comparison.differences.items()]
-    return [
+def comparison_line(comparison: Comparison) -> str:
+    """What models are held against, and how to read it."""
+    return (
         f"Less {comparison.reference}, which has the lowest validation loss; {comparison.n_patients} patients. "
-        "An interval that holds 0 tells the two apart from nothing.",
-        "",
-        *markdown_table(("model", "balanced accuracy", "macro F1", "ROC-AUC"), body),
-    ]
+        "An interval that holds 0 tells the two apart from nothing."
+    )
+
+
+def challenge_line(result: Result) -> str:
+    """The scores of the task's own challenge, with their intervals where they were drawn."""
+    each = (
+        f"{name} {with_interval(value, result.score_intervals[name])}"
+        if name in result.score_intervals
+        else f"{name} {number(value)}"
+        for name, value in result.scores.items()
+    )
+    return f"Challenge: {', '.join(each)}."
+
+
+def side_line(result: Result) -> str:
+    """Which test side of several is the headline; nothing where that is not one."""
+    new = [name for name, side in result.sides.items() if not side.n_trained_on]
+    return f"Only {new[0]} is of patients nobody trained on: the headline." if len(new) == 1 else ""
+
+
+def alarm_line(result: Result) -> str:
+    """What any abnormal answer is worth."""
+    return _named("As an alarm", result.alarm)
+
+
+def averages_line(metrics: Metrics) -> str:
+    """Averages over the classes that are no headline."""
+    averages = {
+        "macro precision": metrics.macro_precision,
+        "macro PR-AUC": metrics.macro_pr_auc,
+        "weighted precision": metrics.weighted_precision,
+        "weighted F1": metrics.weighted_f1,
+    }
+    return _named("Averages", averages)
+
+
+def _models(results: Sequence[Result]) -> str:
+    return "One model" if len(results) == 1 else f"{len(results)} models"
+
+
+def _lines(table: Table) -> list[str]:
+    return markdown_table(table.head, table.rows)
 
 
 def _named(title: str, values: Mapping[str, float]) -> str:

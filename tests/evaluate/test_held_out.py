@@ -11,7 +11,7 @@ from jaxresp.classifier import Classifier, untrained
 from jaxresp.corpus import Corpus, CorpusError
 from jaxresp.evaluate.held_out import HeldOut, evaluate_held_out, lines
 from jaxresp.evaluate.metrics import classification_metrics
-from jaxresp.evaluate.report import with_interval
+from jaxresp.evaluate.words import with_interval
 from jaxresp.splits import cross_validation
 from jaxresp.taxonomy import SOUND, UnknownLabel
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jaxresp.evaluate import report
+from jaxresp.evaluate import report, tables, words
 from jaxresp.evaluate.bootstrap import HEADLINES, Difference, Interval
 from jaxresp.evaluate.comparing import Comparison
 from jaxresp.evaluate.levels import Level
@@ -51,8 +51,8 @@ def corpus(**changes: bool) -> dict[str, object]:
 
 
 def test_every_row_stands_beside_its_interval_and_the_majority() -> None:
-    (row,) = report.rows([result()])
-    shown = dict(zip(report.COLUMNS, row, strict=True))
+    (row,) = tables.rows([result()])
+    shown = dict(zip(tables.COLUMNS, row, strict=True))
     assert shown["model"] == "binary-mfcc"
     assert shown["balanced accuracy"] == "0.804 [0.50–0.88]"
     assert shown["accuracy"] == "0.900"
@@ -136,8 +136,8 @@ def test_levels_challenge_and_alarm_are_shown(document: str) -> None:
 
 def test_a_class_that_nobody_had_is_undefined_and_said_so() -> None:
     told = result(metrics=classification_metrics(np.ones(20, int), np.stack([1 - RIGHT, RIGHT], 1)))
-    row = next(line for line in report.by_class(told.classes, told.metrics) if line.startswith("| Normal |"))
-    assert [cell.strip() for cell in row.split("|")[2:8]] == [
+    row = next(row for row in tables.by_class(told.classes, told.metrics).rows if row[0] == "Normal")
+    assert list(row[1:7]) == [
         "0.000",
         "undefined",
         "0.000",
@@ -154,8 +154,8 @@ def test_models_are_compared_in_a_table() -> None:
     said = report.markdown([result()], [Comparison("binary", "binary-mfcc", 15, {"binary-logmel": difference})])
     assert "## binary: models compared" in said and "Less binary-mfcc" in said and "15 patients" in said
     assert "| binary-logmel | +0.125 [-0.05 to +0.30] |" in said
-    assert report.with_sign(Difference(0.1, math.nan, math.nan)) == "+0.100 [undefined]"
-    assert report.with_sign(Difference(math.nan, math.nan, math.nan)) == "undefined"
+    assert words.with_sign(Difference(0.1, math.nan, math.nan)) == "+0.100 [undefined]"
+    assert words.with_sign(Difference(math.nan, math.nan, math.nan)) == "undefined"
 
 
 def test_few_patients_are_named() -> None:
@@ -166,15 +166,15 @@ def test_few_patients_are_named() -> None:
 
 def test_what_is_undefined_is_called_so() -> None:
     nothing = Interval(math.nan, math.nan)
-    assert report.number(math.nan) == "undefined"
-    assert report.with_interval(math.nan, nothing) == "undefined [undefined]"
-    assert "nan" not in report.with_interval(0.5, nothing)
+    assert words.number(math.nan) == "undefined"
+    assert words.with_interval(math.nan, nothing) == "undefined [undefined]"
+    assert "nan" not in words.with_interval(0.5, nothing)
 
 
 def test_who_has_units_of_several_classes_is_one_patient() -> None:
     ours = result(patients={"Normal": 3, "Abnormal": 14}, n_patients=15)
     assert "bootstrap over 15 patients" in " ".join(report.caveats([ours]))
-    assert {"15"} == {line.split("|")[3].strip() for line in report.by_level(ours)[2:]}
+    assert {"15"} == {row[2] for row in tables.by_level(ours).rows}
 
 
 def test_the_sides_of_a_published_test_stand_apart_and_the_headline_is_named() -> None:

@@ -16,7 +16,7 @@ import pytest
 from jaxresp import shipped
 from jaxresp.classifier import Classifier
 from jaxresp.corpus import load
-from jaxresp.evaluate import report
+from jaxresp.evaluate import report, tables
 from jaxresp.run import RunConfig, load_results
 from jaxresp.taxonomy import BINARY, MULTICLASS
 
@@ -63,7 +63,7 @@ def test_the_table_of_the_real_subset(official):
         assert result.settings["trials"] == RunConfig().n_trials
     words = " ".join(out.split())
     for told in (
-        *(column for column in ("balanced accuracy", "macro F1", "ROC-AUC", "majority") if column in report.COLUMNS),
+        *(column for column in ("balanced accuracy", "macro F1", "ROC-AUC", "majority") if column in tables.COLUMNS),
         "majority",
         f"Unseen patients, {report.corpus_title(results[0].corpus)}",
         "Normal 3 patients",
