@@ -33,6 +33,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _SOURCE = click.Path(exists=True, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NEW = click.Path(file_okay=False, path_type=Path)
+_PAGE = click.Path(dir_okay=False, path_type=Path)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -185,7 +186,8 @@ def splits(prepared: tuple[Path, ...], task: str | None, folds: int, seed: int) 
 @cli.command()
 @click.argument("path", type=_FOLDER)
 @click.option("--data", type=_FOLDER, help="A prepared dataset of patients the Classifier was not trained on.")
-def evaluate(path: Path, data: Path | None) -> None:
+@click.option("--html", type=_PAGE, help="Write the report of a finished run, one page, into this file.")
+def evaluate(path: Path, data: Path | None, html: Path | None) -> None:
     """The table of a finished run (PATH is its work folder), or a Classifier directory on other patients (--data)."""
     from rich.console import Console
 
@@ -193,10 +195,15 @@ def evaluate(path: Path, data: Path | None) -> None:
         raise click.UsageError("PATH is a Classifier directory: name the patients to evaluate it on, with --data")
     if data is None:
         from jaxresp.display import print_results
-        from jaxresp.run import load_results
+        from jaxresp.run_report import load_results, write_html
 
         print_results(Console(), load_results(path))
+        if html is not None:
+            write_html(path, html)
+            click.echo(html)
         return
+    if html is not None:
+        raise click.UsageError("--html is the report of a finished run: leave out --data, and give its work folder")
     from jaxresp.classifier import Classifier
     from jaxresp.evaluate.held_out import evaluate_held_out, lines
 
@@ -351,7 +358,7 @@ def _execute(corpus: Corpus, work: Path, config: RunConfig, options: dict[str, A
     with progress_display(console) as progress:
         results = run(corpus, work, config, tracking_uri=options["tracking_uri"], progress=progress)
     print_results(console, results)
-    click.echo(f"Classifiers, report.md and MLflow store: {work}")
+    click.echo(f"Classifiers, report.html, report.md and MLflow store: {work}")
 
 
 def _load(prepared: Path) -> Corpus:

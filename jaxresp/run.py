@@ -6,6 +6,7 @@
       classifiers/<name>/ the released directories
       results.json        the table, and the name of the quick model
       report.md           the same for reading
+      report.html         the same with figures, as one page
       mlflow.db, mlruns/
 
 Each model is finished before the next begins, and a finished trial or model is not done again: the command that was
@@ -20,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import jax
 
@@ -31,7 +32,7 @@ from jaxresp.corpus import Corpus, interval_corpus
 from jaxresp.corpus.recordings import corpus_identity
 from jaxresp.errors import JaxrespError
 from jaxresp.evaluate import report as reporting
-from jaxresp.evaluate.answers import Answers, answers_csv, read_answers
+from jaxresp.evaluate.answers import answers_csv
 from jaxresp.evaluate.comparing import Comparison, compare
 from jaxresp.evaluate.result import Result
 from jaxresp.features import FeatureBank, build_bank
@@ -39,6 +40,8 @@ from jaxresp.files import sha256, write_whole
 from jaxresp.frontend import FrontEnd, frontend_named
 from jaxresp.judging import judge
 from jaxresp.models import NetworkConfig
+from jaxresp.run_report import write_html
+from jaxresp.run_report.finished import answers_of, read_json
 from jaxresp.splits import Split, check_split_name, make_split
 from jaxresp.sweep import Problem, best_trial, fit_final, sweep
 from jaxresp.taxonomy import Task, task_named
@@ -48,8 +51,6 @@ from jaxresp.workdir import claim, sole_user
 
 if TYPE_CHECKING:
     from jaxresp.tracking import Tracker
-
-_T = TypeVar("_T")
 
 #: Called with (model, what it is doing, fraction of the whole run done).
 Progress = Callable[[str, str, float], None]
@@ -150,7 +151,7 @@ def _run(
         name, asked, window = classifier_name(task, frontend), rows[task.labels_intervals], config.window_of(task)
         finished = work / "models" / name / "result.json"
         if finished.is_file() and (work / "classifiers" / name).is_dir():
-            done[name] = _read_json(finished, Result.from_json)
+            done[name] = read_json(finished, Result.from_json)
             continue
 
         def part(what: str, fraction: float, name: str = name, i: int = i) -> None:
@@ -186,31 +187,9 @@ def _run(
     }
     write_whole(work / "results.json", json.dumps(table, indent=2) + "\n")
     write_whole(work / "report.md", reporting.markdown(results, comparisons))
+    write_html(work, work / "report.html")
     progress("all models", "finished", 1.0)
     return results
-
-
-def load_results(work: Path) -> tuple[Result, ...]:
-    """The table of a finished run.
-
-    Raises:
-        JaxrespError: there is none.
-    """
-    file = work / "results.json"
-    if not file.is_file():
-        raise JaxrespError(f"{work} holds no finished run ({file.name} is missing); `jaxresp run` makes one")
-    return _read_json(file, lambda table: tuple(Result.from_json(each) for each in table["results"]))
-
-
-def _read_json(file: Path, parse: Callable[[Any], _T]) -> _T:
-    """A file that a run has written, unless somebody else has."""
-    try:
-        return parse(json.loads(file.read_text()))
-    except (ValueError, KeyError, TypeError) as error:
-        raise JaxrespError(
-            f"{file} is damaged, or was written by another version ({error!r}); "
-            "remove it, and the same `jaxresp run` writes it again"
-        ) from error
 
 
 def _one_model(
@@ -272,18 +251,8 @@ def _compared(work: Path, results: tuple[Result, ...], seed: int) -> tuple[Compa
     for task in dict.fromkeys(result.task for result in results):
         of_task = sorted((r for r in results if r.task == task), key=lambda r: (r.validation_loss, r.name))
         if len(of_task) > 1:
-            found.append(compare(task, {r.name: _answers(work / "models" / r.name) for r in of_task}, seed=seed))
+            found.append(compare(task, {r.name: answers_of(work / "models" / r.name) for r in of_task}, seed=seed))
     return tuple(found)
-
-
-def _answers(folder: Path) -> Answers:
-    """The answers that a finished model has left."""
-    file = folder / "out_of_fold.csv"
-    if not file.is_file():
-        raise JaxrespError(
-            f"{file} is gone; remove {folder / 'result.json'}, and the same `jaxresp run` writes both again"
-        )
-    return read_answers(file.read_text(), str(file))
 
 
 def _rows(corpus: Corpus, of_intervals: bool) -> Corpus:

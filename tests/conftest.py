@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +152,59 @@ class _NoTracker:
 def no_tracker() -> type:
     """For `jaxresp.tracking.Tracker`, in tests that are not about it; what it does is in tests/test_tracking.py."""
     return _NoTracker
+
+
+_VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+
+class TakenApart(HTMLParser):
+    """A page taken apart: its elements, its tables by caption, whether its tags match."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self.tables: dict[str, list[list[str]]] = {}
+        self._caption, self._row = "", []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in _VOID:
+            self.open.append(tag)
+        if tag == "caption":
+            self._caption = ""
+        if tag == "tr":
+            self._row = []
+        if tag in ("td", "th"):
+            self._row.append("")
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-1:]}"
+        self.open.pop()
+        if tag == "caption":
+            self.tables[self._caption] = []
+        if tag == "tr":
+            self.tables[self._caption].append(self._row)
+
+    def handle_data(self, data):
+        self.texts.append((self.open[-1] if self.open else "", data))
+        if "caption" in self.open:
+            self._caption += data
+        if self.open and self.open[-1] in ("td", "th"):
+            self._row[-1] += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="session")
+def take_apart() -> type[TakenApart]:
+    """HTML → its elements and tables; fails where tags do not match."""
+    return TakenApart

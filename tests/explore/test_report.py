@@ -11,7 +11,6 @@ import re
 import wave
 from collections import Counter
 from html import escape
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -27,64 +26,15 @@ from jaxresp.pages.style import COLOURS, class_colours
 
 from .conftest import little_corpus
 
-VOID = {"meta", "link", "br", "hr", "img", "input"}
-
-
-class Page(HTMLParser):
-    """A page taken apart: its elements, its tables by caption, whether its tags match."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.texts: list[tuple[str, str]] = []
-        self.tables: dict[str, list[list[str]]] = {}
-        self._caption, self._row = "", []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_startendtag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "caption":
-            self._caption = ""
-        if tag == "tr":
-            self._row = []
-        if tag in ("td", "th"):
-            self._row.append("")
-
-    def handle_endtag(self, tag):
-        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-1:]}"
-        self.open.pop()
-        if tag == "caption":
-            self.tables[self._caption] = []
-        if tag == "tr":
-            self.tables[self._caption].append(self._row)
-
-    def handle_data(self, data):
-        self.texts.append((self.open[-1] if self.open else "", data))
-        if "caption" in self.open:
-            self._caption += data
-        if self.open and self.open[-1] in ("td", "th"):
-            self._row[-1] += data
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
-
 
 @pytest.fixture(scope="module")
-def page(report):
-    return Page(report.html)
+def page(report, take_apart):
+    return take_apart(report.html)
 
 
 @pytest.fixture(scope="module", params=["report", "bare_report"])
-def either(request):
-    return Page(request.getfixturevalue(request.param).html)
+def either(request, take_apart):
+    return take_apart(request.getfixturevalue(request.param).html)
 
 
 # What it says
@@ -170,8 +120,8 @@ def test_findings_of_the_builder_are_passed_on():
     assert f'<p class="remark">{findings[0]}</p>' in html and "One finding is listed below" in html
 
 
-def test_what_is_not_known_is_left_out_and_named(bare_report):
-    page = Page(bare_report.html)
+def test_what_is_not_known_is_left_out_and_named(bare_report, take_apart):
+    page = take_apart(bare_report.html)
     words = " ".join(text for _, text in page.texts)
     assert "No patient's age is known" in words and "No patient's sex is known" in words
     assert re.search(r"Known of none in this corpus: .*age.*annotated intervals", words)
@@ -239,8 +189,8 @@ def test_both_schemes_define_every_colour(report):
 # Sound
 
 
-def test_sound_is_there_only_when_asked_for_and_says_so(bare_report):
-    page = Page(bare_report.html)
+def test_sound_is_there_only_when_asked_for_and_says_so(bare_report, take_apart):
+    page = take_apart(bare_report.html)
     sources = [a["src"] for a in page.all("audio")]
     assert len(sources) == 2
     assert "sound recorded from patients: do not pass it on" in " ".join(text for _, text in page.texts)
@@ -370,8 +320,8 @@ def inside(uneven_corpus):
     return overview(uneven_corpus, seed=4)
 
 
-def test_the_overview_shows_no_single_recording(inside, page, uneven_corpus):
-    taken_apart = Page(inside)
+def test_the_overview_shows_no_single_recording(inside, page, uneven_corpus, take_apart):
+    taken_apart = take_apart(inside)
     assert not taken_apart.all("audio")
     named = [name for name in uneven_corpus.recording.tolist() if name in inside]
     assert named == []
@@ -379,8 +329,8 @@ def test_the_overview_shows_no_single_recording(inside, page, uneven_corpus):
     assert taken_apart.tables == page.tables
 
 
-def test_the_overview_reaches_nothing_outside_itself(inside):
-    taken_apart = Page(inside)
+def test_the_overview_reaches_nothing_outside_itself(inside, take_apart):
+    taken_apart = take_apart(inside)
     assert {"html", "head", "body", "script", "link", "iframe"}.isdisjoint(name for name, _ in taken_apart.elements)
     (first, *_), ids = taken_apart.elements, [a["id"] for _, a in taken_apart.elements if "id" in a]
     assert first == ("div", {"class": "jaxresp-data"})

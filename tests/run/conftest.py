@@ -90,7 +90,7 @@ def banks() -> dict[str, FeatureBank]:
 
 @pytest.fixture
 def untracked(monkeypatch, banks, no_tracker) -> None:
-    """Without MLflow, and with features computed once: for tests that are about neither."""
+    """Without MLflow and the page of figures, with features computed once: for tests that are about none of them."""
 
     def bank_of(corpus, frontend, window, **options):
         key = f"{corpus.fingerprint} {frontend} {window} {options}"
@@ -100,6 +100,7 @@ def untracked(monkeypatch, banks, no_tracker) -> None:
 
     monkeypatch.setattr(jaxresp.tracking, "Tracker", no_tracker)
     monkeypatch.setattr(jaxresp.run, "build_bank", bank_of)
+    monkeypatch.setattr(jaxresp.run, "write_html", lambda work, file: None)
 
 
 @pytest.fixture

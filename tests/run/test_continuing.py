@@ -12,7 +12,8 @@ import pytest
 from jaxresp.classifier import Classifier
 from jaxresp.errors import JaxrespError
 from jaxresp.frontend import InvalidFrontend
-from jaxresp.run import load_results, run
+from jaxresp.run import run
+from jaxresp.run_report import load_results
 from jaxresp.workdir import WorkdirInUse, WorkdirMismatch
 
 from .conftest import CONFIG, NAMES, ONE_MODEL, TWO_TRIALS, assert_nothing_half_written, runs_in_mlflow

@@ -17,7 +17,8 @@ from jaxresp.evaluate.answers import read_answers
 from jaxresp.evaluate.metrics import classification_metrics
 from jaxresp.features import FeatureBank
 from jaxresp.gate import Gate
-from jaxresp.run import load_results, run
+from jaxresp.run import run
+from jaxresp.run_report import load_results
 from jaxresp.splits import SplitError
 from jaxresp.taxonomy import BINARY
 from jaxresp.window import WindowConfig

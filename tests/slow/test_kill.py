@@ -75,7 +75,7 @@ def assert_nothing_half_written(work: Path) -> None:
 
 
 def assert_same_outcome(one: Path, other: Path) -> None:
-    for name in ("results.json", "report.md"):
+    for name in ("results.json", "report.md", "report.html"):
         assert (one / name).read_text() == (other / name).read_text()
     names = [result["name"] for result in json.loads((one / "results.json").read_text())["results"]]
     assert len(names) == 6
