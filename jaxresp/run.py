@@ -33,6 +33,7 @@ from jaxresp.corpus.recordings import corpus_identity
 from jaxresp.errors import JaxrespError
 from jaxresp.evaluate import report as reporting
 from jaxresp.evaluate.answers import answers_csv
+from jaxresp.evaluate.card import card as model_card
 from jaxresp.evaluate.comparing import Comparison, compare
 from jaxresp.evaluate.result import Result
 from jaxresp.features import FeatureBank, build_bank
@@ -222,7 +223,7 @@ def _one_model(
             fit,
             calibration=judged.calibration,
             gate=judged.gate,
-            card=reporting.card(result),
+            card=model_card(result),
             provenance=provenance,
         )
         progress("saving and logging", 0.96)

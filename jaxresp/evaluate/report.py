@@ -1,4 +1,4 @@
-"""Results as tables and words: for the terminal, for a Markdown file, for a model card."""
+"""Results in words: for the terminal, for a Markdown file and, sentence by sentence, for the card and the page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from jaxresp.evaluate.tables import (
     by_level,
     by_model,
     by_side,
-    by_subgroup,
     markdown_table,
     rows,
 )
@@ -142,7 +141,7 @@ def markdown(results: Sequence[Result], comparisons: Sequence[Comparison] = ()) 
             "",
             comparison_line(comparison),
             "",
-            *_lines(by_model(comparison)),
+            *table_lines(by_model(comparison)),
             "",
         ]
     for result in results:
@@ -150,59 +149,31 @@ def markdown(results: Sequence[Result], comparisons: Sequence[Comparison] = ()) 
     return "\n".join([*out, NOTICE, ""])
 
 
-def card(result: Result) -> str:
-    """The model card of one Classifier (Mitchell et al., "Model Cards for Model Reporting", FAT* 2019)."""
-    corpus = result.corpus
-    settings = ", ".join(f"{key} {value}" for key, value in result.settings.items())
-    return "\n".join(
-        [
-            f"# {result.name}",
-            "",
-            f"Answers {' / '.join(result.classes)} for one {result.unit}, from {result.features} features.",
-            "",
-            "## Intended use",
-            "",
-            f"Research on respiratory sound. {NOTICE}",
-            "",
-            "## Cohort",
-            "",
-            corpus_title(corpus),
-            "",
-            *(f"* {line}" for line in (*cohort_lines([result]), *shortcut_lines([result]), band_line([result]))),
-            "",
-            f"## Performance on {setting([result])}",
-            "",
-            *markdown_table(COLUMNS, rows([result])),
-            "",
-            *details(result),
-            "",
-            *(f"* {line}" for line in caveats([result])),
-            "",
-            *(["## By group", "", *_lines(by_subgroup(result)), "", SUPPRESSION, ""] if result.subgroups else []),
-            "## Made with",
-            "",
-            settings,
-            "",
-        ]
-    )
-
-
 def details(result: Result) -> list[str]:
-    """What the one row of the table leaves out: by class, by level, as an alarm, and in the challenge's own score."""
-    lines = [*_lines(by_class(result.classes, result.metrics)), "", averages_line(result.metrics)]
+    """What the one row of the table leaves out: by class and level, in the challenge's score, and how far to trust."""
+    trust = reliance(result)
+    return [*performance(result), *(["", *trust] if trust else [])]
+
+
+def performance(result: Result) -> list[str]:
+    """By class, by level, in the challenge's own score, as an alarm, by test side."""
+    lines = [*table_lines(by_class(result.classes, result.metrics)), "", averages_line(result.metrics)]
     if result.levels:
-        lines += ["", *_lines(by_level(result))]
-    if result.reliability:
-        lines += ["", *_lines(by_calibration(result)), "", *(f"* {line}" for line in calibration_lines(result))]
-    if result.gate:
-        lines.append(f"* {gate_line(result.gate, result.unit)}")
+        lines += ["", *table_lines(by_level(result))]
     if result.scores:
-        lines.append(f"\n{challenge_line(result)}")
+        lines += ["", challenge_line(result)]
     if result.alarm:
-        lines.append(f"\n{alarm_line(result)}")
+        lines += ["", alarm_line(result)]
     if result.sides:
-        lines += ["", *_lines(by_side(result)), *(["", line] if (line := side_line(result)) else [])]
+        lines += ["", *table_lines(by_side(result)), *(["", line] if (line := side_line(result)) else [])]
     return lines
+
+
+def reliance(result: Result) -> list[str]:
+    """Whether probabilities mean what they say, what gets no label, and which classes are not ruled out."""
+    lines = [*table_lines(by_calibration(result)), ""] if result.reliability else []
+    lines += [f"* {line}" for line in calibration_lines(result)]
+    return [*lines, *([f"* {gate_line(result.gate, result.unit)}"] if result.gate else [])]
 
 
 def calibration_lines(result: Result) -> list[str]:
@@ -224,10 +195,14 @@ def calibration_lines(result: Result) -> list[str]:
     if told is None:
         return lines
     below = result.calibration.get("abstain_below", 0.0)
-    rule = f"below a probability of {below:.2f}" if below else "never"
+    rule = (
+        f"gives no label below a probability of {below:.2f}"
+        if below
+        else "gives a label however low its probability is: no threshold made answers better"
+    )
     error = "undefined" if told.error_answered is None else f"{told.error_answered:.3f}"
     lines.append(
-        f"The released Classifier abstains {rule}. Seen: {told.answered:.0%} answered with an error of {error}, "
+        f"The released Classifier {rule}. Seen: {told.answered:.0%} answered with an error of {error}, "
         f"against {told.error:.3f} if all are (every patient weighs the same)."
     )
     for name, promise, seen in zip(result.classes, told.set_promised, told.set_seen, strict=False):
@@ -299,7 +274,8 @@ def _models(results: Sequence[Result]) -> str:
     return "One model" if len(results) == 1 else f"{len(results)} models"
 
 
-def _lines(table: Table) -> list[str]:
+def table_lines(table: Table) -> list[str]:
+    """A table in Markdown."""
     return markdown_table(table.head, table.rows)
 
 

@@ -14,6 +14,8 @@ def number(value: float) -> str:
 
 def with_interval(value: float, interval: Interval) -> str:
     """The number with its interval, whose ends are themselves uncertain: two decimals."""
+    if math.isnan(value):
+        return "undefined"
     ends = "undefined" if any(map(math.isnan, interval)) else f"{interval.low:.2f}–{interval.high:.2f}"
     return f"{number(value)} [{ends}]"
 

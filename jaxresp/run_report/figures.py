@@ -87,7 +87,8 @@ def operating_curves(answers: Answers) -> Figure:
         colour = light(colours[name])
         roc.plot(np.append(0, fall_out[shown]), np.append(0, recall[shown]), color=colour, linewidth=1.6)
         precision = hits / (hits + false_alarms)
-        precision_recall.step(recall[shown], precision[shown], where="pre", color=colour, linewidth=1.6)
+        steps = (np.append(0, recall[shown]), np.append(precision[0], precision[shown]))
+        precision_recall.step(*steps, where="pre", color=colour, linewidth=1.6)
     roc.set(xlabel="1 − specificity", ylabel="sensitivity")
     precision_recall.set(xlabel="recall", ylabel="precision")
     return figure

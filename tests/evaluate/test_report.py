@@ -11,12 +11,16 @@ import pytest
 
 from jaxresp.evaluate import report, tables, words
 from jaxresp.evaluate.bootstrap import HEADLINES, Difference, Interval
+from jaxresp.evaluate.card import card
 from jaxresp.evaluate.comparing import Comparison
 from jaxresp.evaluate.levels import Level
 from jaxresp.evaluate.metrics import classification_metrics
+from jaxresp.evaluate.reliability import reliability
 from jaxresp.evaluate.result import Result
+from jaxresp.evaluate.selective import selective
 from jaxresp.evaluate.shortcuts import Shortcut
 from jaxresp.evaluate.sides import Side
+from jaxresp.evaluate.subgroups import subgroups
 from jaxresp.prediction import NOTICE
 
 LABELS = np.repeat([0, 1], [3, 17])
@@ -63,20 +67,20 @@ def test_every_row_stands_beside_its_interval_and_the_majority() -> None:
 @pytest.mark.parametrize("text", ["0.804", "3 patients / 3 recordings", "12 patients / 17 recordings", NOTICE])
 @pytest.mark.parametrize("document", ["markdown", "card"])
 def test_report_and_card_carry_numbers_patients_and_the_notice(document: str, text: str) -> None:
-    ours = report.markdown([result()]) if document == "markdown" else report.card(result())
+    ours = report.markdown([result()]) if document == "markdown" else card(result())
     assert text in ours
 
 
 @pytest.mark.parametrize("document", ["markdown", "card"])
 def test_report_and_card_say_what_of_the_sound_was_heard(document: str) -> None:
     told = result(settings={**result().settings, "band": "common (50–1800 Hz)"})
-    ours = report.markdown([told]) if document == "markdown" else report.card(told)
+    ours = report.markdown([told]) if document == "markdown" else card(told)
     assert "\n* Band heard: common (50–1800 Hz)\n" in ours
     assert "Band heard: not recorded" in report.markdown([result()])
 
 
 def test_tables_are_well_formed() -> None:
-    for line_block in (report.markdown([result(), result(features="logmel")]), report.card(result())):
+    for line_block in (report.markdown([result(), result(features="logmel")]), card(result())):
         tables = [block for block in line_block.split("\n\n") if block.startswith("|")]
         assert len(tables) >= 2
         for table in tables:
@@ -106,7 +110,7 @@ def test_models_that_metadata_alone_beats_are_named() -> None:
     ]
     better = result(shortcuts={"sex": Shortcut(0.8, 0.8)})
     assert report.shortcut_lines([better]) == ["binary, balanced accuracy without listening: sex 0.800"]
-    for document in (report.markdown([result()]), report.card(result())):
+    for document in (report.markdown([result()]), card(result())):
         assert "Not better than age alone: binary-mfcc." in document
 
 
@@ -125,7 +129,7 @@ def test_levels_challenge_and_alarm_are_shown(document: str) -> None:
         scores={"ICBHI Score": 0.625},
         alarm={"PPV at prevalence 0.05": math.nan},
     )
-    ours = report.markdown([told]) if document == "markdown" else report.card(told)
+    ours = report.markdown([told]) if document == "markdown" else card(told)
     assert "\n| recording | 20 | 15 | 0.804 [0.50–0.88] |" in ours
     assert "\n| patient | 15 | 15 | 0.804 [0.25–1.00] |" in ours
     assert "\nChallenge: ICBHI Score 0.625.\n" in ours
@@ -167,7 +171,7 @@ def test_few_patients_are_named() -> None:
 def test_what_is_undefined_is_called_so() -> None:
     nothing = Interval(math.nan, math.nan)
     assert words.number(math.nan) == "undefined"
-    assert words.with_interval(math.nan, nothing) == "undefined [undefined]"
+    assert words.with_interval(math.nan, nothing) == "undefined"
     assert "nan" not in words.with_interval(0.5, nothing)
 
 
@@ -189,10 +193,50 @@ def test_the_sides_of_a_published_test_stand_apart_and_the_headline_is_named() -
         score_intervals={"SPRSound Score": Interval(0.4, 0.6)},
         sides={"inter_test": side(0, 0.45), "intra_test": side(7, 0.55)},
     )
-    text = report.card(ours)
+    text = card(ours)
     assert "Challenge: SPRSound Score 0.500 [0.40–0.60]." in text
     assert "| inter_test | 20 | 7 (0) |" in text and "| 0.450 [0.35–0.55] |" in text
     assert "| intra_test | 20 | 7 (7) |" in text and "| 0.550 [0.45–0.65] |" in text
     assert "Only inter_test is of patients nobody trained on: the headline." in text
     assert "for one event" in text and "17 events" in text
     assert Result.from_json(json.loads(json.dumps(ours.to_json()))).sides == ours.sides
+
+
+CHAPTERS = ("Intended use", "Cohort", "Split", "Performance on unseen patients", "Without listening",
+            "Calibration and answers withheld", "By group", "Limits", "Provenance")  # fmt: skip
+
+
+def whole_result() -> Result:
+    probabilities = np.stack([1 - RIGHT, RIGHT], 1)
+    patients = np.array([f"P{i}" for i in range(20)])
+    asked = (LABELS, probabilities, patients)
+    return result(
+        reliability=dict.fromkeys(("uncalibrated", "calibrated"), reliability(*asked)),
+        calibration={"method": "temperature", "temperature": 1.5, "prevalence": [0.5, 0.5],
+                     "fitted_prevalence": [0.2, 0.8], "abstain_below": 0.0},
+        selective=selective(*asked, np.ones(20, bool), np.ones((20, 2), bool), (0.9, None)),
+        subgroups=subgroups({"sex": np.repeat(["F", "M"], [3, 17])}, *asked),
+    )  # fmt: skip
+
+
+def test_a_card_has_every_chapter_in_order_and_none_that_is_empty() -> None:
+    text = card(whole_result())
+    assert tuple(line[3:] for line in text.splitlines() if line.startswith("## ")) == CHAPTERS
+    for chapter in text.split("\n## ")[1:]:
+        assert chapter.partition("\n")[2].strip()
+    assert "fingerprint f\n" in text and "folds: No patient trained the network that answered for him." in text
+    bare = card(result())
+    assert "## By group" not in bare and "## Calibration" not in bare
+
+
+def test_a_card_does_not_promise_a_split_that_its_numbers_do_not_have() -> None:
+    split = {"name": "official", "kind": "published_overlap", "evidence": "Overlaps.", "sentences": []}
+    text = card(result(split=split))
+    assert "not disjoint by patient" in text and "No patient trained" not in text and "unseen patients" not in text
+
+
+def test_what_gets_no_label_is_said_as_it_is() -> None:
+    without = whole_result()
+    assert "however low its probability" in card(without)
+    held = replace(without, calibration={**without.calibration, "abstain_below": 0.55})
+    assert "gives no label below a probability of 0.55" in card(held) and "however low" not in card(held)

@@ -176,7 +176,7 @@ def test_every_figure_says_what_it_shows(page):
 
 
 def test_curves_are_of_the_answers():
-    """ROC: the area under what is drawn is the ROC-AUC; a class that nobody has is no curve."""
+    """The areas under what is drawn are the ROC-AUC and the PR-AUC; a class that nobody has is no curve."""
     of = answers(3)
     with drawing():
         roc, precision_recall = figures.operating_curves(of).axes
@@ -184,7 +184,9 @@ def test_curves_are_of_the_answers():
     curves = [line.get_xydata() for line in roc.lines[1:]]
     areas = [float(np.trapezoid(xy[:, 1], xy[:, 0])) for xy in curves]
     np.testing.assert_allclose(areas, classification_metrics(of.labels, of.probabilities).roc_auc, atol=1e-9)
-    assert len(precision_recall.lines) == 2
+    steps = [line.get_xydata() for line in precision_recall.lines]
+    areas = [float(np.diff(xy[:, 0]) @ xy[1:, 1]) for xy in steps]
+    np.testing.assert_allclose(areas, classification_metrics(of.labels, of.probabilities).pr_auc, atol=1e-9)
     assert [len(axes.lines) for axes in one_class.axes] == [1, 0]
 
 
