@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from jaxresp.evaluate.gating import fit_gate, measure_all, refused_share
 from jaxresp.evaluate.levels import Level, level, patient_answers
 from jaxresp.evaluate.metrics import classification_metrics
 from jaxresp.evaluate.operating import alarm_values
+from jaxresp.evaluate.probing import CLASS, EMBEDDING, FEATURES, Probe, probe_stethoscope, probed_stethoscopes
 from jaxresp.evaluate.reliability import reliability
 from jaxresp.evaluate.result import Result, majority_probabilities
 from jaxresp.evaluate.scores import challenge_scores, normal_class, score_intervals
@@ -27,7 +29,7 @@ from jaxresp.evaluate.subgroups import subgroup_columns, subgroups
 from jaxresp.frontend import FrontEnd, band_in_words
 from jaxresp.gate import Gate
 from jaxresp.pooling import pool
-from jaxresp.sweep import Problem, Trial, best_trial, out_of_fold_windows
+from jaxresp.sweep import Problem, Trial, best_trial, fold_embeddings, out_of_fold_windows
 from jaxresp.window import WindowConfig
 
 
@@ -115,6 +117,7 @@ def judge(
             promised(released),
         ),
         unit=task.row,
+        probe=_probe(problem, trials, corpus, seed),
         sides=judge_sides(
             task, corpus.official_split, labels, probabilities, corpus.patient, tested, problem.split.fitted, seed=seed
         ),
@@ -160,6 +163,24 @@ def _pooled(
     problem: Problem, window_logits: Float[np.ndarray, "windows outputs"]
 ) -> Float[np.ndarray, "recordings outputs"]:
     return pool(window_logits, problem.bank.recording, problem.bank.n_recordings)
+
+
+def _probe(problem: Problem, trials: tuple[Trial, ...], corpus: Corpus, seed: int) -> Probe | None:
+    """What the network knows of the stethoscope; None where it has no activations to ask."""
+    if not models.has_embedding(problem.network.name):
+        return None
+    of = (corpus.stethoscope, corpus.patient, problem.folds)
+    names, _ = probed_stethoscopes(*of)
+    inputs: dict[str, Sequence[np.ndarray]] = {}
+    if names:
+        n = len(problem.folds)
+        means = pool(problem.bank.clean.mean(1), problem.bank.recording, problem.bank.n_recordings)
+        inputs = {
+            EMBEDDING: list(fold_embeddings(problem, trials)),
+            FEATURES: [means] * n,
+            CLASS: [np.eye(len(problem.task.classes))[problem.labels]] * n,
+        }
+    return probe_stethoscope(inputs, *of, seed=seed)
 
 
 def _levels(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +29,7 @@ from jaxresp.models import NetworkConfig, create, storage
 from jaxresp.pooling import pool
 from jaxresp.splits import Fold, Split, SplitError
 from jaxresp.taxonomy import Task
-from jaxresp.train import Fit, TrainConfig, fit, from_arrays, predict_windows, to_arrays
+from jaxresp.train import Fit, TrainConfig, embed_windows, fit, from_arrays, predict_windows, to_arrays
 
 #: Proposals before Optuna's TPE (Bergstra et al., NeurIPS 2011) starts to look at scores.
 STARTUP_TRIALS = 10
@@ -189,12 +189,32 @@ def out_of_fold_windows(
     """
     logits = np.full((len(problem.bank.recording), problem.task.n_outputs), np.nan, np.float32)
     for k, fold in enumerate(problem.folds):
-        chosen = min(trials, key=lambda trial: (trial.fits[k].score, trial.number))
+        chosen = _chosen(trials, k)
         each = chosen.fits[k]
         rows = problem.bank.windows_of(getattr(fold, side))
         graph = _graph(problem, chosen.network)
         logits[rows] = predict_windows(graph, each.weights, each.standardisation, problem.bank, rows)
     return logits
+
+
+def fold_embeddings(problem: Problem, trials: tuple[Trial, ...]) -> Iterator[Float32[np.ndarray, "recordings dense"]]:
+    """For each fold, what its chosen network makes of every recording before its last layer: the mean of its windows.
+
+    Of each fold's own network: the activations of two networks have nothing to do with each other.
+    """
+    every = np.arange(len(problem.bank.recording))
+    for k in range(len(problem.folds)):
+        chosen = _chosen(trials, k)
+        fitted = chosen.fits[k]
+        windows = embed_windows(
+            _graph(problem, chosen.network), fitted.weights, fitted.standardisation, problem.bank, every
+        )
+        yield pool(windows, problem.bank.recording, problem.bank.n_recordings)
+
+
+def _chosen(trials: tuple[Trial, ...], fold: int) -> Trial:
+    """The trial that a fold's own validation preferred."""
+    return min(trials, key=lambda trial: (trial.fits[fold].score, trial.number))
 
 
 def out_of_fold_logits(problem: Problem, trials: tuple[Trial, ...]) -> Float32[np.ndarray, "recordings outputs"]:

@@ -148,6 +148,13 @@ def window_logits(
     return models.apply(graph, weights, jnp.asarray(standardise(features, by)))
 
 
+@partial(jax.jit, static_argnames="graph")
+def _window_embedding(
+    graph: nnx.GraphDef, weights: Weights, by: Standardisation, features: Float32[Array, "n frames coefficients"]
+) -> Float32[Array, "n dense"]:
+    return models.embed(graph, weights, jnp.asarray(standardise(features, by)))
+
+
 @partial(jax.jit, static_argnames="graph", donate_argnames="state")
 def _train_step(
     state: _State,
@@ -272,11 +279,29 @@ def predict_windows(
     graph: nnx.GraphDef, weights: Weights, by: Standardisation, bank: FeatureBank, rows: np.ndarray
 ) -> Float32[np.ndarray, "rows outputs"]:
     """Logits of some windows of the bank, in the order given."""
+    return _in_chunks(window_logits, graph, weights, by, bank, rows)
+
+
+def embed_windows(
+    graph: nnx.GraphDef, weights: Weights, by: Standardisation, bank: FeatureBank, rows: np.ndarray
+) -> Float32[np.ndarray, "rows dense"]:
+    """Activations before the last layer of some windows of the bank, in the order given."""
+    return _in_chunks(_window_embedding, graph, weights, by, bank, rows)
+
+
+def _in_chunks(
+    answer: Callable[..., Float32[Array, "n outputs"]],
+    graph: nnx.GraphDef,
+    weights: Weights,
+    by: Standardisation,
+    bank: FeatureBank,
+    rows: np.ndarray,
+) -> Float32[np.ndarray, "rows outputs"]:
     chunks = []
     for start in range(0, rows.size, _EVALUATION_CHUNK):
         chunk = rows[start : start + _EVALUATION_CHUNK]
         filled = np.resize(chunk, _EVALUATION_CHUNK)  # one compiled shape
-        chunks.append(np.asarray(window_logits(graph, weights, by, bank.clean[filled]))[: chunk.size])
+        chunks.append(np.asarray(answer(graph, weights, by, bank.clean[filled]))[: chunk.size])
     return np.concatenate(chunks)
 
 

@@ -23,7 +23,7 @@ def card(result: Result) -> str:
             "",
             *report.performance(result),
         ],
-        "Without listening": [f"* {line}" for line in report.shortcut_lines([result])],
+        "Without listening": [f"* {line}" for line in (*report.shortcut_lines([result]), *report.probe_lines(result))],
         "Calibration and answers withheld": report.reliance(result),
         "By group": [*report.table_lines(by_subgroup(result)), "", report.SUPPRESSION] if result.subgroups else [],
         "Limits": [f"* {line}" for line in report.caveats([result])],

@@ -151,7 +151,7 @@ def markdown(results: Sequence[Result], comparisons: Sequence[Comparison] = ()) 
 
 def details(result: Result) -> list[str]:
     """What the one row of the table leaves out: by class and level, in the challenge's score, and how far to trust."""
-    trust = reliance(result)
+    trust = [*reliance(result), *(f"* {line}" for line in probe_lines(result))]
     return [*performance(result), *(["", *trust] if trust else [])]
 
 
@@ -198,7 +198,7 @@ def calibration_lines(result: Result) -> list[str]:
     rule = (
         f"gives no label below a probability of {below:.2f}"
         if below
-        else "gives a label however low its probability is: no threshold made answers better"
+        else "gives a label however low its probability is, as no threshold made its answers better"
     )
     error = "undefined" if told.error_answered is None else f"{told.error_answered:.3f}"
     lines.append(
@@ -235,6 +235,21 @@ def comparison_line(comparison: Comparison) -> str:
         f"Less {comparison.reference}, which has the lowest validation loss; {comparison.n_patients} patients. "
         "An interval that holds 0 tells the two apart from nothing."
     )
+
+
+def probe_lines(result: Result) -> list[str]:
+    """How well the network knows the stethoscope, beside chance and what tells it without a network."""
+    probe = result.probe
+    if probe is None:
+        return []
+    if probe.why_not:
+        return [f"How well the network knows the stethoscope is undefined: {probe.why_not}."]
+    each = ", ".join(f"{of} {with_interval(value, probe.intervals[of])}" for of, value in probe.reached.items())
+    return [
+        f"The stethoscope ({' / '.join(probe.stethoscopes)}) of unseen patients, named by a linear probe, balanced "
+        f"accuracy: {each}; chance {number(probe.chance)}. {probe.n} {result.unit}s of {probe.n_patients} patients. "
+        "What the activations tell beyond the true class, the network need not know."
+    ]
 
 
 def challenge_line(result: Result) -> str:

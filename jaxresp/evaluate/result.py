@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from jaxresp.evaluate.bootstrap import Difference, Interval
 from jaxresp.evaluate.levels import Level
 from jaxresp.evaluate.metrics import Metrics
+from jaxresp.evaluate.probing import Probe
 from jaxresp.evaluate.reliability import Reliability
 from jaxresp.evaluate.selective import Selective
 from jaxresp.evaluate.shortcuts import Shortcut
@@ -51,6 +52,7 @@ class Result:
         subgroups: column → group → its metrics; see Subgroup.
         reliability: "uncalibrated" and "calibrated": how far probabilities are from frequencies.
         unit: what is answered and counted: recordings, cycles or events.
+        probe: how well the network knows the stethoscope; None where it cannot be asked.
         sides: the same by the publisher's test sides, where several are tested.
         selective: what not answering gains, and sets of classes.
         beyond: by how much the headline metrics exceed those of each column of the metadata, on the same patients.
@@ -82,6 +84,7 @@ class Result:
     reliability: Mapping[str, Reliability] = field(default_factory=dict)
     selective: Selective | None = None
     unit: str = "recording"
+    probe: Probe | None = None
     sides: Mapping[str, Side] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -115,6 +118,7 @@ class Result:
             for column, groups in data["subgroups"].items()
         }
         data["reliability"] = {name: Reliability.from_json(each) for name, each in data["reliability"].items()}
+        data["probe"] = None if data["probe"] is None else Probe.from_json(data["probe"])
         data["selective"] = None if data["selective"] is None else Selective.from_json(data["selective"])
         return cls(**data)
 

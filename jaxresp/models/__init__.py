@@ -1,7 +1,8 @@
 """The networks: features [batch, frames, coefficients] → logits [batch, outputs].
 
 A network is an `nnx.Module` built as `Network(n_coefficients, n_outputs, filters=…, dense=…, rngs=…)` and called as
-`network(features, key=None, dropout_rate=0.0)`; a key means training. Register one more with `register_network`.
+`network(features, key=None, dropout_rate=0.0)`; a key means training. Register one more with `register_network`; where
+it has `embed(features)`, activations [batch, any] before its last layer, a run also probes what they know.
 Training and serving hold it in functional form: a static graph and a `State` of arrays.
 """
 
@@ -85,6 +86,18 @@ def apply(
 ) -> Float[Array, "batch outputs"]:
     """Features → logits as served: running statistics, no dropout."""
     return nnx.merge(graph, weights.params, weights.batch_stats, copy=True)(features)
+
+
+def embed(
+    graph: nnx.GraphDef, weights: Weights, features: Float[Array, "batch frames coefficients"]
+) -> Float[Array, "batch dense"]:
+    """Features → activations before the last layer, as served; of networks that `has_embedding`."""
+    return nnx.merge(graph, weights.params, weights.batch_stats, copy=True).embed(features)
+
+
+def has_embedding(name: str) -> bool:
+    """Whether the network of that name can be asked for its activations before the last layer."""
+    return callable(getattr(NETWORKS[name], "embed", None))
 
 
 def apply_training(

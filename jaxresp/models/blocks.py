@@ -98,6 +98,10 @@ class Head(nnx.Module):
         key: PRNGKeyArray | None,
         dropout_rate: Float[Array, ""] | float,
     ) -> Float[Array, "batch outputs"]:
+        return self.logits(dropout(self.embed(x), dropout_rate, key))
+
+    def embed(self, x: Float[Array, "batch *spatial channels"]) -> Float[Array, "batch dense"]:
+        """What the logits are a linear map of."""
         positions = tuple(range(1, x.ndim - 1))
         pooled = jnp.concatenate([x.mean(positions), x.max(positions)], axis=-1)
-        return self.logits(dropout(nnx.relu(self.dense(pooled)), dropout_rate, key))
+        return nnx.relu(self.dense(pooled))

@@ -25,7 +25,16 @@ class Cnn1d(nnx.Module):
         dropout_rate: Float[Array, ""] | float = 0.0,
     ) -> Float[Array, "batch outputs"]:
         """Features → logits. With a key the network is in training: batch statistics and dropout."""
-        x, train = features, key is not None
+        return self.head(self._positions(features, train=key is not None), key=key, dropout_rate=dropout_rate)
+
+    def embed(self, features: Float[Array, "batch frames coefficients"]) -> Float[Array, "batch dense"]:
+        """Features → what the logits are a linear map of."""
+        return self.head.embed(self._positions(features, train=False))
+
+    def _positions(
+        self, features: Float[Array, "batch frames coefficients"], *, train: bool
+    ) -> Float[Array, "batch *positions channels"]:
+        x = features
         for block in (self.block1, self.block2, self.block3):
             x = block(x, train=train)
-        return self.head(x, key=key, dropout_rate=dropout_rate)
+        return x

@@ -102,6 +102,7 @@ def _remarks(result: Result) -> list[str]:
         said.append(report.side_line(result))
     if result.alarm:
         said.append(report.alarm_line(result))
+    said += report.probe_lines(result)
     said += report.calibration_lines(result)
     if result.gate:
         said.append(report.gate_line(result.gate, result.unit))
