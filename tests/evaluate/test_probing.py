@@ -51,16 +51,21 @@ def test_a_patient_known_by_heart_tells_nothing_of_others():
     assert probe(by_heart=by_heart).reached["by_heart"] < 0.65
 
 
-def test_the_majority_gains_nothing():
-    """Two thirds are of one stethoscope; where inputs say nothing, all weigh the same."""
-    assert probe(nothing=np.zeros((PATIENT.size, 4))).reached["nothing"] == pytest.approx(0.5)
+def test_a_rare_stethoscope_weighs_as_much_as_a_frequent_one():
+    """One in six: a probe that went by frequency would hardly ever name it."""
+    rare = np.where(PATIENT < 6, "Litt3200", "Meditron")
+    x = np.random.default_rng(3).normal(size=(PATIENT.size, 1)) + 2.0 * (PATIENT < 6)[:, None]
+    found = probe_stethoscope({"it": [x] * 3}, rare, PATIENTS, folds())
+    assert found.reached["it"] > 0.78
 
 
 def test_each_fold_is_asked_by_its_own_inputs():
-    """The activations of different networks must not be mixed: a fold's inputs may have any sign."""
+    """The activations of different networks must not be mixed: a fold's inputs may have any sign, or say nothing."""
     x = telling(6.0)
     own = probe_stethoscope({"it": [x, -x, 2 * x]}, STETHOSCOPE, PATIENTS, folds())
     assert own.reached == pytest.approx(probe(it=x).reached)
+    one = probe_stethoscope({"it": [x, telling(0, 1), telling(0, 2)]}, STETHOSCOPE, PATIENTS, folds())
+    assert one.reached["it"] < 0.8
 
 
 def test_rare_and_unknown_stethoscopes_are_left_out():
