@@ -6,15 +6,17 @@ each trial is a child run with its settings, its score and the losses of every e
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import pandas as pd
@@ -25,15 +27,21 @@ from mlflow.pyfunc import PythonModel
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
 from mlflow.types.schema import ColSpec, Schema
+from PIL import Image
 
 import jaxresp
 from jaxresp.classifier import Classifier
 from jaxresp.errors import JaxrespError
 from jaxresp.evaluate.bootstrap import HEADLINES
-from jaxresp.evaluate.plots import confusion_figure, curves_figure, reliability_figure
+from jaxresp.evaluate.plots import curves_figure
 from jaxresp.evaluate.result import Result
+from jaxresp.pages.style import drawing, png_of
+from jaxresp.run_report import figures
 from jaxresp.sweep import Trial
 from jaxresp.train import TrainConfig
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["ClassifierModel", "Tracker", "set_model"]
 
@@ -135,9 +143,11 @@ class Tracker:
         metrics.append(Metric("majority.balanced_accuracy", result.majority.balanced_accuracy, now, 0))
         settings = {f"chosen.{key}": value for key, value in result.settings.items()}
         self._log(study, params=settings, metrics=metrics)
-        self._client.log_figure(study, confusion_figure(result.metrics, result.classes, result.name), "confusion.png")
+        self._log_picture(study, "confusion.png", partial(figures.confusion, result))
+        if result.selective is not None:
+            self._log_picture(study, "risk.png", partial(figures.risk_coverage, result.selective.curve))
         if result.reliability:
-            self._client.log_figure(study, reliability_figure(result), "reliability.png")
+            self._log_picture(study, "reliability.png", partial(figures.reliability, result))
             for name, each in result.reliability.items():
                 told = (("log_loss", each.log_loss), ("brier", each.brier), ("ece", each.ece))
                 self._log(study, params={}, metrics=[Metric(f"{name}.{key}", value, now, 0) for key, value in told])
@@ -159,6 +169,12 @@ class Tracker:
         """Close the parent run as failed."""
         self._client.set_tag(study, "jaxresp.failed", why)
         self._client.set_terminated(study, "FAILED")
+
+    def _log_picture(self, run: str, name: str, draw: Callable[[], Figure]) -> None:
+        """A figure of the report's, on white."""
+        with drawing():
+            figure = draw()
+        self._client.log_image(run, Image.open(io.BytesIO(png_of(figure))), artifact_file=name)
 
     def _log(
         self, run: str, *, params: Mapping[str, Any], metrics: Sequence[Metric] = (), tags: Sequence[RunTag] = ()

@@ -19,7 +19,9 @@ from jaxresp.audio import AudioError
 from jaxresp.classifier import Classifier, Spec
 from jaxresp.evaluate.bootstrap import HEADLINES, Interval
 from jaxresp.evaluate.metrics import classification_metrics
+from jaxresp.evaluate.reliability import reliability
 from jaxresp.evaluate.result import Result
+from jaxresp.evaluate.selective import selective
 from jaxresp.evaluate.shortcuts import Shortcut
 from jaxresp.frontend import Mfcc
 from jaxresp.models import NetworkConfig, create
@@ -60,7 +62,8 @@ def classifier_folder(fit: Fit, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def result(labels: np.ndarray) -> Result:
     p = np.linspace(0.1, 0.9, len(labels))
-    metrics = classification_metrics(labels, np.stack([1 - p, p], 1))
+    answers, patients = np.stack([1 - p, p], 1), np.arange(len(labels))
+    metrics = classification_metrics(labels, answers)
     undefined = Interval(float("nan"), float("nan"))
     defined = dict.fromkeys(HEADLINES, Interval(0.25, 0.75))
     return Result(
@@ -79,6 +82,8 @@ def result(labels: np.ndarray) -> Result:
         validation_loss=0.6,
         corpus={"name": "icbhi", "version": "1", "partial": True, "made_up": True, "fingerprint": "f"},
         split={"name": "folds", "kind": "patient_disjoint", "evidence": "Numbers are out-of-fold.", "sentences": []},
+        reliability=dict.fromkeys(("uncalibrated", "calibrated"), reliability(labels, answers, patients)),
+        selective=selective(labels, answers, patients, p > 0, answers > 0.3, (None, None)),
     )
 
 
@@ -133,13 +138,14 @@ def test_its_metrics_are_the_results_with_intervals_and_the_baseline(stored: Sto
     assert told["majority.balanced_accuracy"] == pytest.approx(ours.majority.balanced_accuracy)
 
 
-def test_its_artifacts_are_the_plot_the_answers_and_the_result(stored: Stored, tmp_path: Path) -> None:
+def test_its_artifacts_are_the_plots_the_answers_and_the_result(stored: Stored, tmp_path: Path) -> None:
     names = {item.path for item in stored.client.list_artifacts(stored.study)}
-    assert {"confusion.png", "out_of_fold.csv", "result.json"} <= names
+    assert {"confusion.png", "reliability.png", "risk.png", "out_of_fold.csv", "result.json"} <= names
     table = stored.client.download_artifacts(stored.study, "out_of_fold.csv", str(tmp_path))
     assert Path(table).read_text() == "recording,patient\nr,p\n"
-    figure = Path(stored.client.download_artifacts(stored.study, "confusion.png", str(tmp_path)))
-    assert figure.read_bytes().startswith(b"\x89PNG")
+    for name in ("confusion.png", "reliability.png", "risk.png"):
+        figure = Path(stored.client.download_artifacts(stored.study, name, str(tmp_path)))
+        assert figure.read_bytes().startswith(b"\x89PNG")
 
 
 def test_every_trial_is_a_child_with_its_settings_scores_and_the_losses_of_every_epoch(stored: Stored) -> None:

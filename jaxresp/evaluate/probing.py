@@ -1,6 +1,6 @@
 """How well a network knows the stethoscope: a linear probe of its activations before the last layer.
 
-A network that answers from the stethoscope must know it. The probe learns to name it, for unseen patients, from the
+A network that answers from the stethoscope must know it. The probe learns to name it, for tested patients, from the
 recordings that the network was fitted on; beside it stand the same probe of the mean features (what anybody hears
 without a network) and of the true class alone (what knowing the answer already tells of the stethoscope).
 

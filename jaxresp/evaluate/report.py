@@ -246,9 +246,9 @@ def probe_lines(result: Result) -> list[str]:
         return [f"How well the network knows the stethoscope is undefined: {probe.why_not}."]
     each = ", ".join(f"{of} {with_interval(value, probe.intervals[of])}" for of, value in probe.reached.items())
     return [
-        f"The stethoscope ({' / '.join(probe.stethoscopes)}) of unseen patients, named by a linear probe, balanced "
+        f"The stethoscope ({' / '.join(probe.stethoscopes)}) of tested patients, named by a linear probe, balanced "
         f"accuracy: {each}; chance {number(probe.chance)}. {probe.n} {result.unit}s of {probe.n_patients} patients. "
-        "What the activations tell beyond the true class, the network need not know."
+        "To answer, a network need not know more of it than the true class tells."
     ]
 
 

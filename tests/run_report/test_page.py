@@ -190,6 +190,27 @@ def test_curves_are_of_the_answers():
     assert [len(axes.lines) for axes in one_class.axes] == [1, 0]
 
 
+def test_a_confusion_matrix_shows_every_count_true_classes_down(run):
+    with drawing():
+        (axes,) = figures.confusion(run.results[0]).axes
+    shown = {text.get_position()[::-1]: text.get_text().replace("·", "0") for text in axes.texts}
+    assert shown == {(i, j): str(n) for (i, j), n in np.ndenumerate(np.array(run.results[0].metrics.confusion))}
+    assert [t.get_text() for t in axes.get_yticklabels()] == list(CLASSES)
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("true", "answered")
+
+
+def test_risk_and_reliability_are_drawn_as_measured(run):
+    first = run.results[0]
+    with drawing():
+        (risk,) = figures.risk_coverage(first.selective.curve).axes
+        before, after = figures.reliability(first).axes
+    np.testing.assert_allclose(risk.lines[0].get_xydata(), first.selective.curve)
+    for axes, name in ((before, "uncalibrated"), (after, "calibrated")):
+        assert name in axes.get_xlabel()
+        for line, points in zip(axes.lines[1:], first.reliability[name].curves, strict=True):
+            np.testing.assert_allclose(line.get_xydata(), np.array(points)[:, :2])
+
+
 def test_what_a_run_lacks_is_left_out(take_apart):
     bare = finished(
         shortcuts={}, beyond={}, levels={}, subgroups={}, reliability={}, selective=None, scores={}, alarm={}
