@@ -73,7 +73,7 @@ def shortcuts(results: Sequence[Result]) -> Section:
         )
         if beyond:
             head = ("model", *tables.HEADLINES_IN_WORDS)
-            found.append((f"{task}: each model less {best} alone, on the same patients", Table(head, beyond)))
+            found.append((f"{task}: each model less “{best}” alone, on the same patients", Table(head, beyond)))
     lead = (
         "How far one column of the metadata gets on the same patients with no sound at all. A model that does not beat "
         "these may have learned the ward, the stethoscope or the patient's age rather than the lungs."

@@ -78,7 +78,7 @@ def _brief(results: Sequence[Result]) -> list[str]:
             for each in ("balanced_accuracy", "macro_roc_auc")
         )
         known = sorted(chosen.shortcuts.items(), key=lambda item: -item[1].balanced_accuracy)
-        beside = f"; {known[0][0]} alone reaches {number(known[0][1].balanced_accuracy)}" if known else ""
+        beside = f"; “{known[0][0]}” alone reaches {number(known[0][1].balanced_accuracy)}" if known else ""
         said.append(
             f"{task}: {chosen.name}, of the lowest validation loss, reaches a balanced accuracy of {balanced} and a "
             f"ROC-AUC of {area} on {chosen.n_patients} patients. Always answering the majority reaches "
@@ -90,7 +90,7 @@ def _brief(results: Sequence[Result]) -> list[str]:
             if known and result.metrics.balanced_accuracy <= known[0][1].balanced_accuracy
         ]
         if beaten:
-            said.append(f"{task}: not better than {known[0][0]} alone: {', '.join(beaten)}.")
+            said.append(f"{task}: not better than “{known[0][0]}” alone: {', '.join(beaten)}.")
     return said
 
 

@@ -15,6 +15,7 @@ from jaxresp.evaluate.card import card
 from jaxresp.evaluate.comparing import Comparison
 from jaxresp.evaluate.levels import Level
 from jaxresp.evaluate.metrics import classification_metrics
+from jaxresp.evaluate.probing import Probe
 from jaxresp.evaluate.reliability import reliability
 from jaxresp.evaluate.result import Result
 from jaxresp.evaluate.selective import selective
@@ -240,3 +241,15 @@ def test_what_gets_no_label_is_said_as_it_is() -> None:
     assert "however low its probability" in card(without)
     held = replace(without, calibration={**without.calibration, "abstain_below": 0.55})
     assert "gives no label below a probability of 0.55" in card(held) and "however low" not in card(held)
+
+
+def test_what_the_network_knows_of_the_stethoscope_is_said_or_why_not() -> None:
+    interval = Interval(0.5, 0.75)
+    probe = Probe(("Litt3200", "Meditron"), 30, 12, {"activations": 0.625}, {"activations": interval})
+    for text in (card(result(probe=probe)), report.markdown([result(probe=probe)])):
+        assert "activations 0.625 [0.50–0.75]; chance 0.500. 30 recordings of 12 patients" in text
+    assert "is undefined: one stethoscope." in card(result(probe=Probe(why_not="one stethoscope")))
+    assert "stethoscope" not in card(result()).partition("## Without listening")[2].partition("## Limits")[0]
+    for each in (None, probe):
+        ours = result(probe=each)
+        assert Result.from_json(json.loads(json.dumps(ours.to_json()))).probe == each

@@ -13,14 +13,16 @@ from jaxresp import cli
 from jaxresp.errors import JaxrespError
 from jaxresp.evaluate import tables
 from jaxresp.evaluate.answers import Answers
-from jaxresp.evaluate.bootstrap import HEADLINES, Difference, headline_intervals
+from jaxresp.evaluate.bootstrap import HEADLINES, Difference, Interval, headline_intervals
 from jaxresp.evaluate.comparing import compare
 from jaxresp.evaluate.levels import Level
 from jaxresp.evaluate.metrics import classification_metrics
+from jaxresp.evaluate.probing import Probe
 from jaxresp.evaluate.reliability import reliability
 from jaxresp.evaluate.result import Result
 from jaxresp.evaluate.selective import selective
 from jaxresp.evaluate.shortcuts import Shortcut
+from jaxresp.evaluate.sides import Side
 from jaxresp.evaluate.subgroups import Subgroup, subgroups
 from jaxresp.pages.style import COLOURS, drawing
 from jaxresp.prediction import NOTICE
@@ -136,14 +138,14 @@ def test_coverage_promised_stands_beside_coverage_seen(page, run):
 
 def test_models_are_compared_and_held_against_metadata(page):
     assert [row[0] for row in page.tables["binary: less binary-mfcc"]] == ["model", "binary-logmel"]
-    beyond = page.tables["binary: each model less age alone, on the same patients"]
+    beyond = page.tables["binary: each model less “age” alone, on the same patients"]
     assert beyond[1] == ["binary-mfcc", *["-0.250 [-0.50 to +0.00]"] * 3]
     assert page.tables["binary, without listening"][1] == ["age", "0.938", "0.970"]
 
 
 def test_the_beginning_says_what_beats_the_models(page):
     said = " ".join(text for where, text in page.texts if where == "li")
-    assert "age alone reaches 0.938" in said and "not better than age alone: binary-mfcc, binary-logmel" in said
+    assert "“age” alone reaches 0.938" in said and "not better than “age” alone: binary-mfcc, binary-logmel" in said
 
 
 def test_split_limits_and_provenance_are_there(page, html):
@@ -218,6 +220,25 @@ def test_what_a_run_lacks_is_left_out(take_apart):
     page = take_apart(html_report(replace(bare, comparisons=())))
     assert "Models compared" not in {text for where, text in page.texts if where == "h2"}
     assert not any("by group" in title or "by level" in title for title in page.tables)
+
+
+def test_sides_scores_and_the_probe_are_shown(take_apart):
+    of = answers(0)
+    plain = result("binary-mfcc", of)
+    side = Side(plain.metrics, plain.intervals, {"SPRSound Score": 0.25}, {"SPRSound Score": Interval(0.1, 0.4)}, 7, 0)
+    probe = Probe(("A", "B"), 30, 12, {"it": 0.625}, {"it": Interval(0.5, 0.75)})
+    changed = finished(
+        sides={"inter_test": side, "intra_test": replace(side, n_trained_on=7)},
+        scores={"SPRSound Score": 0.5},
+        score_intervals={"SPRSound Score": Interval(0.25, 0.75)},
+        probe=probe,
+    )
+    page = take_apart(html_report(changed))
+    assert page.tables["binary-mfcc by test side"][1][::6] == ["inter_test", "0.250 [0.10–0.40]"]
+    said = " ".join(text for where, text in page.texts if where == "p")
+    for words in ("SPRSound Score 0.500 [0.25–0.75]", "Only inter_test is of patients nobody trained on",
+                  "A / B", "it 0.625 [0.50–0.75]; chance 0.500", "30 recordings of 12 patients"):  # fmt: skip
+        assert words in said
 
 
 def on_disk(run: FinishedRun, work) -> None:
