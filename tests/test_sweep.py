@@ -16,7 +16,7 @@ from jaxresp import sweep as searching
 from jaxresp.features import FeatureBank
 from jaxresp.models import NetworkConfig, create
 from jaxresp.splits import cross_validation
-from jaxresp.sweep import Problem, SearchSpace, Trial, best_trial, fit_final, out_of_fold_logits, sweep
+from jaxresp.sweep import Problem, SearchSpace, Trial, best_trial, fit_final, fold_embeddings, out_of_fold_logits, sweep
 from jaxresp.taxonomy import BINARY
 from jaxresp.train import Fit, TrainConfig, predict, to_arrays
 
@@ -232,6 +232,18 @@ def test_each_fold_answers_with_the_trial_that_its_own_validation_preferred(unbr
         preferred = unbroken[int(np.argmin([trial.fits[k].score for trial in unbroken]))].fits[k]
         answers = predict(graph, preferred.weights, preferred.standardisation, bank(), fold.test)
         np.testing.assert_array_equal(logits[fold.test], answers)
+
+
+def test_answers_are_a_linear_map_of_each_folds_own_embedding(unbroken: tuple[Trial, ...]) -> None:
+    """What is probed is what the fold's network answers from: its last layer gives the out-of-fold logits."""
+    logits, folds = out_of_fold_logits(problem(), unbroken), problem().folds
+    embeddings = list(fold_embeddings(problem(), unbroken))
+    assert len(embeddings) == len(folds)
+    for k, (fold, embedding) in enumerate(zip(folds, embeddings, strict=True)):
+        assert embedding.shape == (36, 8)
+        last = min(unbroken, key=lambda trial: trial.fits[k].score).fits[k].weights.params["head"]["logits"]
+        answered = embedding @ np.asarray(last["kernel"][...]) + np.asarray(last["bias"][...])
+        np.testing.assert_allclose(answered[fold.test], logits[fold.test], atol=1e-5)
 
 
 def test_answers_of_trials_that_were_loaded_are_those_of_trials_just_run(tmp_path: Path) -> None:
