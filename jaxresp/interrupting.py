@@ -1,7 +1,7 @@
 """Ctrl-C that is not lost.
 
-Python drops a KeyboardInterrupt that falls into a destructor or a callback ("Exception ignored in …"), and some libraries
-catch it with everything else: the run would go on for hours after its user has stopped it.
+Python drops a KeyboardInterrupt that falls into a destructor or a callback ("Exception ignored in …"), and some
+libraries catch it with everything else: the run would go on for hours after its user has stopped it.
 """
 
 from __future__ import annotations
