@@ -53,7 +53,7 @@ test: $(READY)  ## the quick tests
 	$(PYTEST) -n $(JOBS) --dist loadscope $(ARGS)
 
 test-slow: $(READY)  ## kill loops, full-size runs, packaging, browser, load
-	$(PYTEST) -m slow $(ARGS)
+	$(PYTEST) -m slow -n $(JOBS) --dist loadscope $(ARGS)
 
 # Each corpus that is not in JAXRESP_RECORDINGS is left out with a sentence; each look at a test stands in the ledger.
 EXPERIMENTS := icbhi_official_cycles icbhi_diagnosis sprsound_official kauh_cross_validation transfer
