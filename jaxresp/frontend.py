@@ -105,6 +105,15 @@ class FrontEnd(ABC):
         return BANDS[self.band] if isinstance(self.band, str) else self.band
 
     @property
+    def heard(self) -> str:
+        """What of a sound is left in the features, in words: the band-pass by its name and edges."""
+        if self.band_hz is None:
+            return "all frequencies"
+        low_hz, high_hz = self.band_hz
+        edges = f"{low_hz:g}–{high_hz:g} Hz"
+        return f"{self.band} ({edges})" if isinstance(self.band, str) else edges
+
+    @property
     @abstractmethod
     def n_coefficients(self) -> int:
         """Size of the last axis of the features."""
@@ -205,6 +214,10 @@ class MelFrontEnd(FrontEnd):
 
     def n_frames(self, n_samples: int) -> int:
         return spectral.n_frames(n_samples, self.hop_samples)
+
+    @property
+    def heard(self) -> str:
+        return f"{super().heard}, mel bands {self.f_min_hz:g}–{self.f_max_hz:g} Hz"
 
     @property
     def band_centres_hz(self) -> Float64[np.ndarray, " bands"]:
@@ -344,15 +357,6 @@ class AugmentedMfcc(Mfcc):
     def augment(self, key: Key[Array, ""], waveform: Float32[Array, "batch time"]) -> Float32[Array, "batch time"]:
         drawn = augment.draw(key, self.augmentation, waveform.shape[0])
         return augment.apply(self.augmentation, drawn, waveform, rate_hz=self.rate_hz)
-
-
-def band_in_words(band: str | tuple[float, float] | None) -> str:
-    """A front end's band, for reports: its name where it has one, and its edges."""
-    if band is None:
-        return "all frequencies"
-    low_hz, high_hz = BANDS[band] if isinstance(band, str) else band
-    edges = f"{low_hz:g}–{high_hz:g} Hz"
-    return f"{band} ({edges})" if isinstance(band, str) else edges
 
 
 def frontend_named(name: str) -> type[FrontEnd]:

@@ -26,7 +26,7 @@ from jaxresp.evaluate.selective import promised, selective
 from jaxresp.evaluate.shortcuts import beyond_shortcuts, shortcut_columns, shortcuts
 from jaxresp.evaluate.sides import judge_sides
 from jaxresp.evaluate.subgroups import subgroup_columns, subgroups
-from jaxresp.frontend import FrontEnd, band_in_words
+from jaxresp.frontend import FrontEnd
 from jaxresp.gate import Gate
 from jaxresp.pooling import pool
 from jaxresp.sweep import Problem, Trial, best_trial, fold_embeddings, out_of_fold_windows
@@ -85,7 +85,7 @@ def judge(
             **best.settings,
             "epochs": epochs,
             "trials": len(trials),
-            "band": band_in_words(frontend.band),
+            "band": frontend.heard,
         },
         validation_loss=best.score,
         corpus=corpus_identity(corpus),

@@ -339,3 +339,9 @@ def test_real_recordings_of_every_rate_have_features(name: str, real_windows: di
     features = np.asarray(compiled(name)(np.stack(list(real_windows.values()))))
     assert np.isfinite(features).all()
     assert features.std(axis=(1, 2)).min() > 1
+
+
+def test_what_is_heard_is_told_with_the_end_of_the_mel_bands():
+    assert LogMel().heard == "wide (50–5000 Hz), mel bands 50–1800 Hz"
+    assert LogMel(band=(100.0, 900.0), f_min_hz=100.0, f_max_hz=900.0).heard == "100–900 Hz, mel bands 100–900 Hz"
+    assert LogMel(band=None).heard == "all frequencies, mel bands 50–1800 Hz"
