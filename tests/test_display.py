@@ -7,6 +7,7 @@ import io
 import math
 import re
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -158,6 +159,15 @@ def test_the_title_says_what_kind_of_corpus_it_was(made_up, partial, kind):
     assert kind in title
 
 
+@pytest.fixture
+def default_interrupts() -> Iterator[None]:
+    """Tests that run side by side ignore SIGINT; a command line does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("default_interrupts")
 def test_ctrl_c_that_something_swallowed_is_raised_again():
     with progress_display(Console(file=io.StringIO())) as show:
         show("binary-mfcc", "features", 0.0)
