@@ -13,7 +13,6 @@ from rich.table import Table
 
 from jaxresp.evaluate import report, tables
 from jaxresp.evaluate.result import Result
-from jaxresp.interrupting import remembering_interrupts
 from jaxresp.prediction import NOTICE
 from jaxresp.run import Progress as Callback
 
@@ -22,21 +21,7 @@ _LOG_EVERY_S = 15.0
 
 @contextmanager
 def progress_display(console: Console) -> Iterator[Callback]:
-    """A callback for `jaxresp.run.run` that shows how far it is, what it does and how long it will take.
-
-    It raises KeyboardInterrupt when Ctrl-C was pressed and something has swallowed it since.
-    """
-    with remembering_interrupts() as check, _shown(console) as show:
-
-        def progress(model: str, what: str, done: float) -> None:
-            check()
-            show(model, what, done)
-
-        yield progress
-
-
-@contextmanager
-def _shown(console: Console) -> Iterator[Callback]:
+    """A callback for `jaxresp.run.run` that shows how far it is, what it does and how long it will take."""
     if not console.is_terminal:
         yield _log_lines(console)
         return

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import math
 import re
-import signal
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -157,22 +154,3 @@ def test_the_title_says_what_kind_of_corpus_it_was(made_up, partial, kind):
     corpus = {**result("binary-mfcc").corpus, "made_up": made_up, "partial": partial}
     title = shown([replace(result("binary-mfcc"), corpus=corpus)]).splitlines()[0].rstrip() + "\n"
     assert kind in title
-
-
-@pytest.fixture
-def default_interrupts() -> Iterator[None]:
-    """Tests that run side by side ignore SIGINT; a command line does not."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("default_interrupts")
-def test_ctrl_c_that_something_swallowed_is_raised_again():
-    with progress_display(Console(file=io.StringIO())) as show:
-        show("binary-mfcc", "features", 0.0)
-        with contextlib.suppress(KeyboardInterrupt):  # as Python does in a destructor
-            signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            show("binary-mfcc", "features", 0.1)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
