@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
-from jaxresp import models, train
+from jaxresp import models
 from jaxresp.evaluate.metrics import macro_log_loss
 from jaxresp.features import FeatureBank
 from jaxresp.models import NetworkConfig
@@ -31,6 +31,8 @@ from jaxresp.train import (
     to_arrays,
     window_logits,
 )
+from jaxresp.train.sampling import Sampler
+from jaxresp.train.step import losses_of
 
 NETWORK = NetworkConfig("cnn1d", filters=2, dense=8)
 CONFIG = TrainConfig(batch_size=8, max_epochs=4, learning_rate=0.01)
@@ -214,7 +216,7 @@ def test_an_epoch_shows_every_window_and_the_next_in_another_order(balance: str)
     config = replace(CONFIG, balance=balance)
     rows = bank(variants=2).windows_of(TRAIN)
     by = fit_standardisation(bank(variants=2).clean[rows])
-    sampler = train._Sampler(bank(variants=2), LABELS, BINARY, config, rows, by)
+    sampler = Sampler(bank(variants=2), LABELS, BINARY, config, rows, by)
     counts = np.bincount(LABELS[bank().recording[rows]])
     n = 2 * counts.max() if balance == "smote" else counts.sum()
     assert sampler.steps == -(-n // 8)
@@ -244,7 +246,7 @@ def test_an_epoch_shows_every_window_and_the_next_in_another_order(balance: str)
 def test_all_variants_are_shown_in_time() -> None:
     rows = bank(variants=2).windows_of(TRAIN)
     by = fit_standardisation(bank(variants=2).clean[rows])
-    sampler = train._Sampler(bank(variants=2), LABELS, BINARY, CONFIG, rows, by)
+    sampler = Sampler(bank(variants=2), LABELS, BINARY, CONFIG, rows, by)
     first = np.asarray(sampler.x)[0].reshape(3, -1)
     seen = set()
     for epoch in range(1, 20):
@@ -262,7 +264,7 @@ def test_the_binary_loss_is_the_cross_entropy_of_both_classes_spelt_out() -> Non
     labels = (np.arange(10) % 2).astype(np.int32)
     both = np.concatenate([np.zeros_like(logits), logits], 1)
     expected = optax.softmax_cross_entropy_with_integer_labels(both, labels)
-    np.testing.assert_allclose(train._losses(jax.numpy.asarray(logits), jax.numpy.asarray(labels)), expected, rtol=1e-5)
+    np.testing.assert_allclose(losses_of(jax.numpy.asarray(logits), jax.numpy.asarray(labels)), expected, rtol=1e-5)
     for some, classes in ((logits, 2), (both, 2)):
         p = models.probabilities(some)
         assert p.shape[1] == classes

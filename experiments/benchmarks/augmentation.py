@@ -23,10 +23,12 @@ import librosa
 import numpy as np
 import optax
 
-from jaxresp import models, train
+from jaxresp import models
 from jaxresp.dsp import augment
 from jaxresp.dsp.augment import AugmentConfig, JoinConfig, MixupConfig, SpecAugmentConfig
 from jaxresp.frontend import FrontEnd, frontend_named
+from jaxresp.train import TrainConfig
+from jaxresp.train.step import State, train_step
 
 BATCH, RATE_HZ, N_SAMPLES = 64, 16_000, 80_000
 N_FFT, HOP_SAMPLES = 1_024, 256
@@ -153,7 +155,7 @@ def each_one(repeats: int) -> list[str]:
 
 def beside_training(repeats: int) -> list[str]:
     """The training step of the network that each front end is for, and the default chain, per batch of 32."""
-    batch = train.TrainConfig().batch_size
+    batch = TrainConfig().batch_size
     sound, config = jnp.asarray(waveforms()[:batch]), AugmentConfig()
     chain = jax.jit(lambda key, x: augment.apply(config, augment.draw(key, config, batch), x, rate_hz=RATE_HZ))
     rows = []
@@ -177,14 +179,14 @@ def training_step(frontend: FrontEnd, network: models.NetworkConfig, batch: int)
     """One step of jaxresp.train, on features of the front end's shape."""
     graph, weights = models.create(network, frontend.n_coefficients, 3, seed=0)
     optimiser = optax.adamw(0.0)
-    state = train._State(weights, optimiser.init(weights.params), jnp.zeros(()))
+    state = State(weights, optimiser.init(weights.params), jnp.zeros(()))
     x = jax.random.normal(jax.random.key(1), (batch, frontend.n_frames(N_SAMPLES), frontend.n_coefficients))
     labels, weight = jnp.arange(batch, dtype=jnp.int32) % 3, jnp.ones(batch)
     traced = [np.float32(value) for value in (1e-3, 0.3, 1e-4)]
 
     def step() -> object:
         nonlocal state
-        state = train._train_step(state, x, labels, weight, jax.random.key(2), *traced, graph=graph)
+        state = train_step(state, x, labels, weight, jax.random.key(2), *traced, graph=graph)
         return state.loss
 
     return step

@@ -3,7 +3,7 @@
     python experiments/benchmarks/training_step.py [--filters 16] [--repeats 15]
 
 Expected: about two minutes on two cores. Times are the least of the repeats, which alternate between the sides, as
-other processes only ever add time. Written for the claims in jaxresp/models/blocks.py and jaxresp/train.py.
+other processes only ever add time. Written for the claims in jaxresp/models/blocks.py and jaxresp/train/step.py.
 """
 
 from __future__ import annotations
