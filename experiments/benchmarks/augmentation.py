@@ -21,14 +21,13 @@ import jax
 import jax.numpy as jnp
 import librosa
 import numpy as np
-import optax
 
 from jaxresp import models
 from jaxresp.dsp import augment
 from jaxresp.dsp.augment import AugmentConfig, JoinConfig, MixupConfig, SpecAugmentConfig
 from jaxresp.frontend import FrontEnd, frontend_named
 from jaxresp.train import TrainConfig
-from jaxresp.train.step import State, train_step
+from jaxresp.train.step import begin, hyper_of, static_of, train_step
 
 BATCH, RATE_HZ, N_SAMPLES = 64, 16_000, 80_000
 N_FFT, HOP_SAMPLES = 1_024, 256
@@ -178,15 +177,14 @@ def beside_training(repeats: int) -> list[str]:
 def training_step(frontend: FrontEnd, network: models.NetworkConfig, batch: int) -> Callable[[], object]:
     """One step of jaxresp.train, on features of the front end's shape."""
     graph, weights = models.create(network, frontend.n_coefficients, 3, seed=0)
-    optimiser = optax.adamw(0.0)
-    state = State(weights, optimiser.init(weights.params), jnp.zeros(()))
+    config = TrainConfig()
+    state, hyper, static = begin(weights), hyper_of(config, np.float32(config.learning_rate)), static_of(config)
     x = jax.random.normal(jax.random.key(1), (batch, frontend.n_frames(N_SAMPLES), frontend.n_coefficients))
     labels, weight = jnp.arange(batch, dtype=jnp.int32) % 3, jnp.ones(batch)
-    traced = [np.float32(value) for value in (1e-3, 0.3, 1e-4)]
 
     def step() -> object:
         nonlocal state
-        state = train_step(state, x, labels, weight, jax.random.key(2), *traced, graph=graph)
+        state = train_step(state, x, labels, weight, jax.random.key(2), hyper, graph=graph, static=static)
         return state.loss
 
     return step

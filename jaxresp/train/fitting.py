@@ -18,8 +18,9 @@ from jaxresp.taxonomy import Task
 from jaxresp.train.config import TrainConfig
 from jaxresp.train.fitted import Fit, Standardisation, fit_standardisation
 from jaxresp.train.predicting import predict
-from jaxresp.train.sampling import Sampler
-from jaxresp.train.step import State, optimiser_of, train_step
+from jaxresp.train.sampling import Sampler, take
+from jaxresp.train.schedule import learning_rate_at
+from jaxresp.train.step import begin, hyper_of, static_of, train_step
 
 
 class NonFiniteLoss(JaxrespError):
@@ -66,16 +67,20 @@ def fit(
     by = standardisation or fit_standardisation(bank.clean[rows])
     sampler = Sampler(bank, labels, task, config, rows, by)
     graph, weights = models.create(network, bank.features.shape[-1], task.n_outputs, config.seed)
-    state = State(weights, optimiser_of(0.0, 0.0).init(weights.params), jnp.zeros(()))
-    traced = [np.float32(value) for value in (config.learning_rate, config.dropout, config.weight_decay)]
-    dropout_key = jax.random.key(config.seed)
+    state, hyper, static = begin(weights), hyper_of(config, config.learning_rate), static_of(config)
+    seed_key = jax.random.key(config.seed)
+    total_steps = sampler.steps * config.max_epochs
 
     best, best_epoch, best_score, history = weights, 0, np.inf, []
     for epoch in range(1, (epochs or config.max_epochs) + 1):
         state = state._replace(loss=jnp.zeros(()))
-        for step in range(sampler.steps):
-            key = jax.random.fold_in(jax.random.fold_in(dropout_key, epoch), step)
-            state = train_step(state, *sampler.batch(epoch, step), key, *traced, graph=graph)
+        plan = sampler.plan(epoch)
+        rates = learning_rate_at(config, np.arange(sampler.steps) + (epoch - 1) * sampler.steps, total_steps)
+        for step, (shown, variant, rate) in enumerate(zip(*plan, rates, strict=True)):
+            key = jax.random.fold_in(jax.random.fold_in(seed_key, epoch), step)
+            x, y = take(sampler.x, shown, variant), sampler.y[shown]
+            hyper = hyper._replace(learning_rate=rate)
+            state = train_step(state, x, y, sampler.weights[y], key, hyper, graph=graph, static=static)
         losses = {"train_loss": float(state.loss) / sampler.steps}
         if not np.isfinite(losses["train_loss"]):
             raise NonFiniteLoss(

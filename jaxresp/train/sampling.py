@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, Int, Int32
 
-from jaxresp.balance import class_weights, smote
+from jaxresp.balance import class_weights, even_order, smote
 from jaxresp.features import FeatureBank
 from jaxresp.taxonomy import Task
 from jaxresp.train.config import TrainConfig
 from jaxresp.train.fitted import Standardisation, standardise
 
 
+class Plan(NamedTuple):
+    """One epoch: rows of a Sampler, and which variant of each is shown."""
+
+    rows: Int32[np.ndarray, "steps batch"]
+    variant: Int32[np.ndarray, "steps batch"]
+
+
 class Sampler:
-    """Batches of training windows: standardised, weighted or topped up by SMOTE, reshuffled every epoch.
+    """Training windows, standardised and on the device, and the order in which each epoch shows them.
 
     The last batch of an epoch is filled from the front of its order, so that every batch has one shape.
+
+    Attributes:
+        x: [n, variants, frames, coefficients] on the device; SMOTE leaves the clean variant only and adds rows.
+        y: [n] class of each row.
+        weights: [classes] how much a row of each class counts.
+        recording: [n] recording of the bank that each row was cut from; −1 for a made-up row.
+        steps: batches in an epoch.
     """
 
     def __init__(
@@ -29,39 +45,56 @@ class Sampler:
         rows: np.ndarray,
         by: Standardisation,
     ):
-        self.batch_size, self.seed = config.batch_size, config.seed
-        x = np.asarray(standardise(bank.features[rows], by))
-        y = labels[bank.recording[rows]]
+        self._config = config
+        self.recording = bank.recording[rows]
+        self.y = labels[self.recording]
         self.weights = np.ones(len(task.classes), np.float32)
-        if config.balance == "class_weights":
-            self.weights = class_weights(y, len(task.classes))
-        elif config.balance == "smote":  # on clean windows only: an example between two distorted ones is neither
-            x = x[:, :1]
-            made, made_labels = smote(x.reshape(len(x), -1), y, bank.recording[rows], seed=config.seed)
+        if config.balance == "smote":  # on clean windows only: an example between two distorted ones is neither
+            x = np.asarray(standardise(bank.features[rows, :1], by))
+            made, made_labels = smote(x.reshape(len(x), -1), self.y, self.recording, seed=config.seed)
             x = np.concatenate([x, made.reshape(-1, *x.shape[1:])])
-            y = np.concatenate([y, made_labels])
-        self.x, self.y = jnp.asarray(x), y
-        self.steps = -(-len(y) // self.batch_size)
-        self._epoch = 0
-        self._draw(1)
+            self.y = np.concatenate([self.y, made_labels])
+            self.recording = np.concatenate([self.recording, np.full(len(made), -1, self.recording.dtype)])
+        else:
+            x = np.asarray(standardise(bank.features[rows], by))
+        if config.balance == "class_weights":
+            self.weights = class_weights(self.y, len(task.classes))
+        self.x = jnp.asarray(x)
+        self.steps = -(-len(self._order(np.random.default_rng(0))) // config.batch_size)
 
-    def _draw(self, epoch: int) -> None:
-        if epoch == self._epoch:
-            return
-        rng = np.random.default_rng([self.seed, epoch])
-        order = np.resize(rng.permutation(len(self.y)), self.steps * self.batch_size)
-        variant = rng.integers(self.x.shape[1], size=order.size)
-        self._epoch, self._order, self._variant = epoch, order, variant
+    def plan(self, epoch: int) -> Plan:
+        """What an epoch shows: a function of the seed and the epoch alone."""
+        rng = np.random.default_rng([self._config.seed, epoch])
+        order = np.resize(self._order(rng), self.steps * self._config.batch_size)
+        n_variants = self.x.shape[1]
+        variant = rng.integers(n_variants, size=order.size)
+        if self._config.balance in ("balanced_sampling", "oversampling"):
+            variant = (variant[order] + _repetition(order)) % n_variants  # a window that returns does so as another
+        shape = (self.steps, self._config.batch_size)
+        return Plan(order.astype(np.int32).reshape(shape), variant.astype(np.int32).reshape(shape))
 
-    def batch(self, epoch: int, step: int) -> tuple[Array, Int32[np.ndarray, " batch"], Float32[np.ndarray, " batch"]]:
-        self._draw(epoch)
-        here = slice(step * self.batch_size, (step + 1) * self.batch_size)
-        rows = self._order[here]
-        return _take(self.x, rows, self._variant[here]), self.y[rows], self.weights[self.y[rows]]
+    def _order(self, rng: np.random.Generator) -> Int[np.ndarray, " shown"]:
+        if self._config.balance == "balanced_sampling":
+            return even_order(self.y, len(self.y), rng)
+        if self._config.balance == "oversampling":
+            counts = np.bincount(self.y)
+            return even_order(self.y, int(np.max(counts)) * int(np.count_nonzero(counts)), rng)
+        return rng.permutation(len(self.y))
 
 
 @jax.jit
-def _take(
+def take(
     x: Float32[Array, "n variants frames coefficients"], rows: Int[Array, " batch"], variant: Int[Array, " batch"]
 ) -> Float32[Array, "batch frames coefficients"]:
+    """One batch of a Sampler's `x`."""
     return x[rows, variant]
+
+
+def _repetition(order: Int[np.ndarray, " shown"]) -> Int[np.ndarray, " shown"]:
+    """How often each entry has stood in the order before."""
+    by_row = np.argsort(order, kind="stable")
+    sorted_rows = order[by_row]
+    first = np.searchsorted(sorted_rows, sorted_rows)
+    times = np.empty_like(order)
+    times[by_row] = np.arange(order.size) - first
+    return times

@@ -10,8 +10,8 @@ from jaxresp.dsp.augment.chain import Augmentation, AugmentConfig, apply, draw
 from jaxresp.dsp.augment.errors import AugmentError
 from jaxresp.dsp.augment.joining import JoinConfig, Joining, draw_joining, join_cycles
 from jaxresp.dsp.augment.level import gain
-from jaxresp.dsp.augment.masking import SpecAugmentConfig, SpecMasks, draw_spec_masks, spec_augment
-from jaxresp.dsp.augment.mixing import Mixing, MixupConfig, draw_mixing, mixup
+from jaxresp.dsp.augment.masking import SpecAugmentConfig, SpecMasks, draw_bands, draw_spec_masks, spec_augment
+from jaxresp.dsp.augment.mixing import Mixing, MixupConfig, draw_mixing, mixing_of, mixup
 from jaxresp.dsp.augment.noise import NoiseKind, add_noise, pink_noise, recorded_noise, white_noise
 from jaxresp.dsp.augment.rolling import roll
 from jaxresp.dsp.augment.speed import change_speed
@@ -33,11 +33,13 @@ __all__ = [
     "band_limit",
     "change_speed",
     "draw",
+    "draw_bands",
     "draw_joining",
     "draw_mixing",
     "draw_spec_masks",
     "gain",
     "join_cycles",
+    "mixing_of",
     "mixup",
     "pink_noise",
     "pitch_shift",

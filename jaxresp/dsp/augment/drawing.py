@@ -6,7 +6,7 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float32, Key
+from jaxtyping import Array, Bool, Float, Float32, Key
 
 
 def uniform(key: Key[Array, ""], n: int, between: tuple[float, float]) -> Float32[Array, " {n}"]:
@@ -24,6 +24,6 @@ def log_uniform(key: Key[Array, ""], n: int, between: tuple[float, float]) -> Fl
     return jnp.clip(drawn, low, high)
 
 
-def chosen(key: Key[Array, ""], n: int, probability: float) -> Bool[Array, " {n}"]:
+def chosen(key: Key[Array, ""], n: int, probability: Float[Array, ""] | float) -> Bool[Array, " {n}"]:
     """Which examples are changed."""
     return jax.random.bernoulli(key, probability, (n,))

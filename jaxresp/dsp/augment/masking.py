@@ -61,21 +61,27 @@ def draw_spec_masks(
 ) -> SpecMasks:
     """Widths uniform from 0 to the widest, inclusive; starts uniform over where a mask of that width fits."""
     which, time, frequency = jax.random.split(key, 3)
-    masked = chosen(which, batch_size, config.probability)
+    masked = chosen(which, batch_size, config.probability)[:, None]
 
     def bands(
         key: Key[Array, ""], n_masks: int, share: float, size: int
     ) -> tuple[Int32[Array, "batch masks"], Int32[Array, "batch masks"]]:
-        for_width, for_start = jax.random.split(key)
-        shape = (batch_size, n_masks)
-        width = jax.random.randint(for_width, shape, 0, int(share * size) + 1, jnp.int32)
-        start = jax.random.randint(for_start, shape, 0, size - width + 1, jnp.int32)
-        return start, jnp.where(masked[:, None], width, 0)
+        start, width = draw_bands(key, int(share * size), size, (batch_size, n_masks))
+        return start, jnp.where(masked, width, 0)
 
     return SpecMasks(
         *bands(time, config.time_masks, config.time_share, n_frames),
         *bands(frequency, config.frequency_masks, config.frequency_share, n_coefficients),
     )
+
+
+def draw_bands(
+    key: Key[Array, ""], widest: Int32[Array, ""] | int, size: int, shape: tuple[int, int]
+) -> tuple[Int32[Array, "batch masks"], Int32[Array, "batch masks"]]:
+    """Starts and widths of bands on an axis of that size. How wide they may be can be traced."""
+    for_width, for_start = jax.random.split(key)
+    width = jax.random.randint(for_width, shape, 0, widest + 1, jnp.int32)
+    return jax.random.randint(for_start, shape, 0, size - width + 1, jnp.int32), width
 
 
 def spec_augment(

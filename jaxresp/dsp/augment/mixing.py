@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float32, Int32, Key
+from jaxtyping import Array, Float, Float32, Int32, Key
 
 from jaxresp.dsp.augment.drawing import chosen
 from jaxresp.dsp.augment.errors import AugmentError, check_probability
@@ -48,13 +48,24 @@ def draw_mixing(key: Key[Array, ""], config: MixupConfig, batch_size: int) -> Mi
     Raises:
         AugmentError: a batch of fewer than two examples.
     """
+    return mixing_of(key, config.alpha, config.probability, batch_size)
+
+
+def mixing_of(
+    key: Key[Array, ""], alpha: Float[Array, ""] | float, probability: Float[Array, ""] | float, batch_size: int
+) -> Mixing:
+    """`draw_mixing` whose strengths may be traced: a sweep over them compiles once.
+
+    Raises:
+        AugmentError: a batch of fewer than two examples.
+    """
     if batch_size < 2:
         raise AugmentError(f"mixup in a batch of {batch_size}; it takes at least two examples")
     which, for_share, for_partner = jax.random.split(key, 3)
-    share = jax.random.beta(for_share, config.alpha, config.alpha, (batch_size,), jnp.float32)
+    share = jax.random.beta(for_share, alpha, alpha, (batch_size,), jnp.float32)
     further = jax.random.randint(for_partner, (batch_size,), 1, batch_size, jnp.int32)
     return Mixing(
-        share=jnp.where(chosen(which, batch_size, config.probability), share, 1.0),
+        share=jnp.where(chosen(which, batch_size, probability), share, 1.0),
         partner=(jnp.arange(batch_size, dtype=jnp.int32) + further) % batch_size,
     )
 

@@ -31,8 +31,8 @@ from jaxresp.train import (
     to_arrays,
     window_logits,
 )
-from jaxresp.train.sampling import Sampler
-from jaxresp.train.step import losses_of
+from jaxresp.train.objective import losses_by_class
+from jaxresp.train.sampling import Sampler, take
 
 NETWORK = NetworkConfig("cnn1d", filters=2, dense=8)
 CONFIG = TrainConfig(batch_size=8, max_epochs=4, learning_rate=0.01)
@@ -211,6 +211,10 @@ def test_a_constant_coefficient_stays_finite() -> None:
 # Batches
 
 
+def batch_of(sampler: Sampler, rows: np.ndarray, variant: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return np.asarray(take(sampler.x, rows, variant)), sampler.y[rows], sampler.weights[sampler.y[rows]]
+
+
 @pytest.mark.parametrize("balance", ["class_weights", "smote", "none"])
 def test_an_epoch_shows_every_window_and_the_next_in_another_order(balance: str) -> None:
     config = replace(CONFIG, balance=balance)
@@ -222,7 +226,7 @@ def test_an_epoch_shows_every_window_and_the_next_in_another_order(balance: str)
     assert sampler.steps == -(-n // 8)
     shown = []
     for epoch in (1, 2, 1):
-        batches = [sampler.batch(epoch, step) for step in range(sampler.steps)]
+        batches = [batch_of(sampler, *each) for each in zip(*sampler.plan(epoch), strict=True)]
         assert {x.shape for x, _, _ in batches} == {(8, 16, 8)}
         x, y, weight = (np.concatenate(parts) for parts in zip(*batches, strict=True))
         first = x.reshape(len(x), -1)[:n]
@@ -250,8 +254,8 @@ def test_all_variants_are_shown_in_time() -> None:
     first = np.asarray(sampler.x)[0].reshape(3, -1)
     seen = set()
     for epoch in range(1, 20):
-        for step in range(sampler.steps):
-            x = np.asarray(sampler.batch(epoch, step)[0]).reshape(8, -1)
+        for each in zip(*sampler.plan(epoch), strict=True):
+            x = batch_of(sampler, *each)[0].reshape(8, -1)
             seen |= {v for v in range(3) if (x == first[v]).all(1).any()}
     assert seen == {0, 1, 2}
 
@@ -264,7 +268,8 @@ def test_the_binary_loss_is_the_cross_entropy_of_both_classes_spelt_out() -> Non
     labels = (np.arange(10) % 2).astype(np.int32)
     both = np.concatenate([np.zeros_like(logits), logits], 1)
     expected = optax.softmax_cross_entropy_with_integer_labels(both, labels)
-    np.testing.assert_allclose(losses_of(jax.numpy.asarray(logits), jax.numpy.asarray(labels)), expected, rtol=1e-5)
+    ours = losses_by_class(jax.numpy.asarray(logits))[np.arange(10), labels]
+    np.testing.assert_allclose(ours, expected, rtol=1e-5)
     for some, classes in ((logits, 2), (both, 2)):
         p = models.probabilities(some)
         assert p.shape[1] == classes
