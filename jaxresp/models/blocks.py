@@ -78,7 +78,8 @@ class ConvBlock(nnx.Module):
         self, x: Float[Array, "batch *spatial channels"], *, train: bool
     ) -> Float[Array, "batch *pooled features"]:
         x = single_channel_convolution(x, self.conv.kernel[...]) if x.shape[-1] == 1 else self.conv(x)
-        return max_pool(nnx.relu(self.norm(x, use_running_average=not train)))
+        normalised = self.norm(x, use_running_average=not train).astype(x.dtype)  # it computes in float32
+        return max_pool(nnx.relu(normalised))
 
 
 class Head(nnx.Module):

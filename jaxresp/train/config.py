@@ -7,9 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from jaxresp.balance import Balance
+from jaxresp.errors import JaxrespError
 
 Schedule = Literal["constant", "cosine"]
 Precision = Literal["float32", "bfloat16"]
+
+
+class InvalidTraining(JaxrespError):
+    """Settings of a training that make no sense."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,9 @@ class TrainConfig:
         frequency_mask: the same over coefficients: for mel bands, neighbouring cepstral coefficients are no band; 0 is
             off, 0.15 hides a wheeze alone.
         seed: initial weights, order, dropout, mixup, masks, SMOTE.
+
+    Raises:
+        InvalidTraining: a setting makes no sense; names it.
     """
 
     learning_rate: float = 1e-3
@@ -59,33 +67,33 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+            raise InvalidTraining(f"learning_rate must be positive, got {self.learning_rate}")
         for name in ("dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is a share below 1, got {getattr(self, name)}")
+                raise InvalidTraining(f"{name} is a share below 1, got {getattr(self, name)}")
         for name in ("time_mask", "frequency_mask"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a share between 0 and 1, got {getattr(self, name)}")
+                raise InvalidTraining(f"{name} is a share between 0 and 1, got {getattr(self, name)}")
         for name in ("weight_decay", "mixup"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is a number from 0 up, got {getattr(self, name)}")
+                raise InvalidTraining(f"{name} is a number from 0 up, got {getattr(self, name)}")
         if self.clip_norm is not None and not self.clip_norm > 0:
-            raise ValueError(f"clip_norm must be positive, or None for no clipping; got {self.clip_norm}")
+            raise InvalidTraining(f"clip_norm must be positive, or None for no clipping; got {self.clip_norm}")
         if min(self.batch_size, self.max_epochs, self.patience) < 1:
-            raise ValueError("batch_size, max_epochs and patience must be at least 1")
+            raise InvalidTraining("batch_size, max_epochs and patience must be at least 1")
         if not 0 <= self.warmup_epochs < self.max_epochs:
-            raise ValueError(
+            raise InvalidTraining(
                 f"warmup_epochs lies between 0 and below max_epochs ({self.max_epochs}), got {self.warmup_epochs}"
             )
         if self.mixup > 0 and self.batch_size < 2:
-            raise ValueError("mixup blends two windows of a batch; give a batch_size of at least 2")
+            raise InvalidTraining("mixup blends two windows of a batch; give a batch_size of at least 2")
         for name, choices in (
             ("balance", get_args(Balance)),
             ("schedule", get_args(Schedule)),
             ("precision", get_args(Precision)),
         ):
             if getattr(self, name) not in choices:
-                raise ValueError(f"{name} is one of {', '.join(choices)}, got {getattr(self, name)!r}")
+                raise InvalidTraining(f"{name} is one of {', '.join(choices)}, got {getattr(self, name)!r}")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -131,12 +131,12 @@ def take_step(
             mixing = augment.mixing_of(for_mixing, hyper.mixup, 1.0, x.shape[0])
             x = augment.mixup(x, mixing)
         if static.masks:  # after mixing: a mask on one of two would let the other through
-            x = augment.spec_augment(x, _masks(masking, hyper, x.shape))
+            x = augment.spec_augment(x, draw_masks(masking, hyper, x.shape))
 
     def loss_of(params: nnx.State) -> tuple[Float32[Array, ""], nnx.State]:
-        weights = Weights(_in_precision(params, static.precision), state.weights.batch_stats)
+        weights = _in_precision(Weights(params, state.weights.batch_stats), static.precision)
         logits, batch_stats = models.apply_training(
-            graph, weights, _in_precision(x, static.precision), key=key, dropout_rate=hyper.dropout
+            graph, weights, x.astype(static.precision), key=key, dropout_rate=hyper.dropout
         )
         logits = logits.astype(jnp.float32)
         counted = weighted_labels(labels, weight, n_classes_of(logits), smoothing=hyper.label_smoothing, mixing=mixing)
@@ -159,13 +159,13 @@ def optimiser_of(learning_rate: Any, weight_decay: Any) -> optax.GradientTransfo
     return optax.adamw(learning_rate, weight_decay=weight_decay)
 
 
-def clipped(gradients: nnx.State, longest: Float32[Array, ""]) -> nnx.State:
+def clipped(gradients: optax.Updates, longest: Float32[Array, ""]) -> optax.Updates:
     """Gradients no longer than that, all together (Pascanu et al., ICML 2013). Shorter ones keep every bit."""
     found, _ = optax.clip_by_global_norm(longest).update(gradients, optax.EmptyState())
     return found
 
 
-def _masks(key: PRNGKeyArray, hyper: Hyper, shape: tuple[int, ...]) -> SpecMasks:
+def draw_masks(key: PRNGKeyArray, hyper: Hyper, shape: tuple[int, ...]) -> SpecMasks:
     """Two bands of frames and two of coefficients for every window, each from nothing to the widest."""
     batch, n_frames, n_coefficients = shape
     for_time, for_frequency = jax.random.split(key)
@@ -179,6 +179,16 @@ def _masks(key: PRNGKeyArray, hyper: Hyper, shape: tuple[int, ...]) -> SpecMasks
     )
 
 
-def _in_precision(arrays: Any, precision: Precision) -> Any:
-    """Arrays as the network computes with them. Gradients come back in float32, to float32 parameters."""
-    return arrays if precision == "float32" else jax.tree.map(lambda each: each.astype(jnp.bfloat16), arrays)
+def _in_precision(weights: Weights, precision: Precision) -> Weights:
+    """Weights as the network computes with them. Gradients come back in float32, to float32 parameters.
+
+    What belongs to a normalisation stays float32, as its statistics do.
+    Micikevicius et al., "Mixed precision training", ICLR 2018.
+    """
+    if precision == "float32":
+        return weights
+    normalisations = {path[:-1] for path, _ in jax.tree.leaves_with_path(weights.batch_stats)}
+    params = jax.tree.map_with_path(
+        lambda path, each: each if path[:-1] in normalisations else each.astype(jnp.bfloat16), weights.params
+    )
+    return Weights(params, weights.batch_stats)
