@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from imblearn.over_sampling import SMOTE
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.class_weight import compute_class_weight
 
-from jaxresp.balance import SingleExampleWarning, class_weights, smote
+from jaxresp import balance
+from jaxresp.balance import SingleExampleWarning, class_weights, even_order, smote
 
 
 def rows(counts: list[int], seed: int = 0, windows_per_recording: int = 2, d: int = 4):  # type: ignore[no-untyped-def]
@@ -54,26 +54,79 @@ def _between(x: np.ndarray, a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.abs(a + along * (b - a) - x).max() < 1e-5)
 
 
-@settings(deadline=None, max_examples=20)
-@given(n=st.integers(2, 12), seed=st.integers(0, 99))
-def test_smote_equals_imbalanced_learn_given_the_same_draws(n: int, seed: int) -> None:
-    """Every row its own recording: the published algorithm. The draws are ours, read off the generator."""
+class Drawn(np.random.RandomState):
+    """Gives imbalanced-learn the draws that were made elsewhere."""
+
+    def __init__(self, index: np.ndarray, step: np.ndarray):
+        super().__init__(0)
+        self.index, self.step = index, step
+
+    def randint(self, low: int, high: int, size: int) -> np.ndarray:
+        assert self.index.shape == (size,) and self.index.min() >= low and self.index.max() < high
+        return self.index
+
+    def uniform(self, size: int) -> np.ndarray:
+        assert self.step.shape == (size,)
+        return self.step
+
+
+@settings(max_examples=20)
+@given(n=st.integers(2, 12), seed=st.integers(0, 99), block=st.integers(1, 13))
+def test_smote_equals_imbalanced_learn_to_the_last_bit_given_the_same_draws(n: int, seed: int, block: int) -> None:
+    """Every row its own recording: the published algorithm, whole. The draws are ours, read off the generator."""
     features, labels, recording = rows([12, n], seed, windows_per_recording=1)
-    made, made_labels = smote(features, labels, recording, seed=seed)
-    missing = 12 - n
-    if missing == 0:
-        assert len(made) == 0
-        return
-    own, k = features[labels == 1], min(5, n - 1)
-    theirs = SMOTE(k_neighbors=k)
-    neighbours = NearestNeighbors(n_neighbors=k + 1).fit(own).kneighbors(own, return_distance=False)[:, 1:]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(balance, "_BLOCK", block)
+        made, made_labels = smote(features, labels, recording, seed=seed)
+    k, missing = min(5, n - 1), 12 - n
     rng = np.random.default_rng(seed)
     base = rng.integers(n, size=missing)
-    column = rng.integers(np.full(missing, k))
-    step = rng.uniform(size=(missing, 1))
-    expected = theirs._generate_samples(own, own, neighbours, base, column, step)
-    np.testing.assert_allclose(made, expected, atol=1e-6)
-    assert (made_labels == 1).all()
+    index = base * k + rng.integers(np.full(missing, k))
+    theirs = SMOTE(k_neighbors=k, random_state=Drawn(index, rng.uniform(size=missing)))
+    # In float64, as we compute; theirs keeps the precision it is given.
+    expected, expected_labels = theirs.fit_resample(features.astype(np.float64), labels)
+    np.testing.assert_array_equal(made, expected[len(features) :].astype(np.float32))
+    np.testing.assert_array_equal(made_labels, expected_labels[len(features) :])
+
+
+@settings(max_examples=20)
+@given(counts=st.lists(st.integers(1, 12), min_size=2, max_size=4), block=st.integers(1, 13), seed=st.integers(0, 9))
+def test_how_much_is_held_at_once_changes_nothing(counts: list[int], block: int, seed: int) -> None:
+    features, labels, recording = rows(counts, seed, windows_per_recording=3)
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore", SingleExampleWarning)
+        whole = smote(features, labels, recording, seed=seed)
+        patch.setattr(balance, "_BLOCK", block)
+        parts = smote(features, labels, recording, seed=seed)
+    np.testing.assert_array_equal(whole[0], parts[0])
+    np.testing.assert_array_equal(whole[1], parts[1])
+
+
+def test_of_equally_near_neighbours_the_first_are_taken() -> None:
+    """Copies in the data: which of them is used must not depend on the machine."""
+    features = np.zeros((9, 2), np.float32)
+    features[1:] = [1, 0]
+    nearest, n_valid = balance._neighbours(features, np.arange(9), np.arange(9), 5)
+    assert nearest[0].tolist() == [1, 2, 3, 4, 5]
+    assert nearest[1].tolist() == [2, 3, 4, 5, 6]
+    assert (n_valid == 5).all()
+
+
+@given(
+    labels=st.lists(st.integers(0, 4), min_size=1, max_size=40),
+    size=st.integers(0, 200),
+    seed=st.integers(0, 9),
+)
+def test_even_draws_share_out_among_classes_present_and_their_rows(labels: list[int], size: int, seed: int) -> None:
+    y = np.array(labels)
+    order = even_order(y, size, np.random.default_rng(seed))
+    assert order.shape == (size,)
+    by_class = np.bincount(y[order], minlength=5)[np.unique(y)]
+    assert np.ptp(by_class) <= 1
+    times = np.bincount(order, minlength=y.size)
+    for label in np.unique(y):
+        assert np.ptp(times[y == label]) <= 1
+    np.testing.assert_array_equal(order, even_order(y, size, np.random.default_rng(seed)))
 
 
 def test_neighbours_come_from_other_recordings_where_there_are_some() -> None:

@@ -66,8 +66,8 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.learning_rate > 0:
-            raise InvalidTraining(f"learning_rate must be positive, got {self.learning_rate}")
+        if not 0 < self.learning_rate < math.inf:
+            raise InvalidTraining(f"learning_rate must be positive and finite, got {self.learning_rate}")
         for name in ("dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise InvalidTraining(f"{name} is a share below 1, got {getattr(self, name)}")
