@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import jaxresp
-from jaxresp import cli_audit, cli_data
+from jaxresp import cli_audit, cli_data, cli_settings
 from jaxresp.errors import JaxrespError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _run_options(command: Any) -> Any:
             default="wide",
             help="What is heard: wide, 50–5000 Hz; or common, 50–1800 Hz, what every stethoscope of ICBHI records.",
         ),
-        click.option("--balance", type=click.Choice(["class_weights", "smote", "none"]), default="class_weights"),
+        click.option("--balance", type=click.Choice(cli_settings.BALANCES), default="class_weights"),
         click.option("--tracking-uri", help="An MLflow server; by default SQLite in the work folder."),
     ):
         command = option(command)
@@ -142,8 +142,7 @@ def run(source: Path, work: Path, trials: int, partial: bool, **options: Any) ->
 @_one_model
 @click.option("--filters", default=16, help="Filters of the first block.")
 @click.option("--dense", default=128, help="Units of the dense layer.")
-@click.option("--dropout", default=0.3)
-@click.option("--learning-rate", default=1e-3)
+@cli_settings.training_options
 @_run_options
 def train(prepared: Path, work: Path, task: str, features: str, **options: Any) -> None:
     """Train and evaluate one model with given settings, on a PREPARED dataset."""
@@ -316,9 +315,6 @@ def _config(
     folds: int = 3,
     split: str = "folds",
     epochs: int = 50,
-    balance: Any = "class_weights",
-    dropout: float = 0.3,
-    learning_rate: float = 1e-3,
     tracking_uri: str | None = None,
     **more: Any,
 ) -> RunConfig:
@@ -326,11 +322,8 @@ def _config(
     from jaxresp.train import TrainConfig
 
     del tracking_uri  # where it is logged is no part of what is run
-    try:
-        training = TrainConfig(max_epochs=epochs, balance=balance, dropout=dropout, learning_rate=learning_rate)
-        return RunConfig(n_trials=trials, n_folds=folds, split=split, seed=seed, training=training, **more)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    training = TrainConfig(max_epochs=epochs, **cli_settings.settings_of(more))
+    return RunConfig(n_trials=trials, n_folds=folds, split=split, seed=seed, training=training, **more)
 
 
 def _whole_run(source: Path, work: Path, config: RunConfig, partial: bool, tracking_uri: str | None) -> None:

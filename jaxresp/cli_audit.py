@@ -58,8 +58,5 @@ def _config(*, folds: int, epochs: int, dropout: float, learning_rate: float, ov
     from jaxresp.audit import AuditConfig
     from jaxresp.train import TrainConfig
 
-    try:
-        training = TrainConfig(max_epochs=epochs, dropout=dropout, learning_rate=learning_rate)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    training = TrainConfig(max_epochs=epochs, dropout=dropout, learning_rate=learning_rate)
     return AuditConfig(n_folds=folds, overlap_share=overlap, training=training, **more)

@@ -8,12 +8,14 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import bentoml
 import pytest
 
 import jaxresp
-from jaxresp import cli
+from jaxresp import cli, cli_settings
+from jaxresp.balance import Balance
 from jaxresp.classifier import Classifier
 from jaxresp.corpus import load
 from jaxresp.frontend import BANDS
@@ -21,6 +23,8 @@ from jaxresp.prediction import NOTICE
 from jaxresp.sweep import SearchSpace
 from jaxresp.synthetic import SyntheticConfig
 from jaxresp.taxonomy import TASKS
+from jaxresp.train import TrainConfig
+from jaxresp.train.config import Precision, Schedule
 
 from .conftest import RECORDINGS, SIX, call
 
@@ -113,13 +117,19 @@ def test_train_makes_one_classifier(prepared, tmp_path):
     said = call(
         "train", prepared, "--work", tmp_path / "w", "--task", "binary", "--features", "mfcc", "--epochs", "1",
         "--learning-rate", "0.01", "--dropout", "0.1", "--balance", "none", "--seed", "3", "--band", "common",
+        "--schedule", "cosine", "--warmup", "0.5", "--label-smoothing", "0.1", "--mixup", "0.2", "--mask", "0.1", "0",
+        "--weight-decay", "0.001", "--clip-norm", "5", "--precision", "bfloat16",
     )  # fmt: skip
     assert said.status == 0, said
     assert [path.name for path in (tmp_path / "w" / "classifiers").iterdir()] == ["binary-mfcc"]
     (trial,) = json.loads((tmp_path / "w" / "results.json").read_text())["results"]
     assert trial["settings"]["learning_rate"] == 0.01 and trial["settings"]["dropout"] == 0.1
     told = json.loads((tmp_path / "w" / "run.json").read_text())["config"]
-    assert (told["seed"], told["training"]["balance"], told["band"]) == (3, "none", "common")
+    assert (told["seed"], told["band"]) == (3, "common")
+    assert TrainConfig(**told["training"]) == TrainConfig(
+        learning_rate=0.01, schedule="cosine", warmup_epochs=0.5, dropout=0.1, weight_decay=0.001, label_smoothing=0.1,
+        clip_norm=5.0, precision="bfloat16", max_epochs=1, balance="none", mixup=0.2, time_mask=0.1,
+    )  # fmt: skip
     classifier = tmp_path / "w" / "classifiers" / "binary-mfcc"
     assert json.loads((classifier / "config.json").read_text())["frontend"]["band"] == "common"
     assert Classifier.load(classifier).frontend.band_hz == (50.0, 1800.0)
@@ -130,6 +140,18 @@ def test_train_makes_one_classifier(prepared, tmp_path):
 def test_every_band_and_every_task_can_be_asked_for():
     assert set(cli.BANDS) == set(BANDS)
     assert set(cli.TASKS) == set(TASKS)
+
+
+def test_every_choice_of_a_training_can_be_asked_for():
+    assert get_args(Balance) == cli_settings.BALANCES
+    assert get_args(Schedule) == cli_settings.SCHEDULES
+    assert get_args(Precision) == cli_settings.PRECISIONS
+
+
+def test_a_training_that_is_told_nothing_has_the_defaults(tmp_path):
+    for command in (cli.train, cli.sweep, cli.run):
+        given = command.make_context("it", [str(tmp_path), "--work", "w"]).params
+        assert TrainConfig(**cli_settings.settings_of(given)) == TrainConfig()
 
 
 @dataclass(frozen=True)

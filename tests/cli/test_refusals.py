@@ -145,6 +145,9 @@ def test_settings_of_a_training_out_of_range_are_refused(prepared, tmp_path):
     for option, pattern in (
         (["--dropout", "1"], "dropout.*below 1"),
         (["--learning-rate", "0"], "learning_rate.*posit"),
+        (["--warmup", "50"], r"warmup_epochs.*below max_epochs \(50\), got 50"),
+        (["--mask", "0.1", "2"], "frequency_mask.*between 0 and 1, got 2"),
+        (["--clip-norm", "0"], "clip_norm must be positive"),
     ):
         call("train", prepared, "--work", tmp_path / "w", *option).refused(pattern)
     assert not (tmp_path / "w").exists()

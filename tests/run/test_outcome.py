@@ -6,11 +6,13 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 import jaxresp.run
+from jaxresp.balance import Balance
 from jaxresp.classifier import Classifier
 from jaxresp.errors import JaxrespError
 from jaxresp.evaluate.answers import read_answers
@@ -54,6 +56,27 @@ def test_a_run_of_nothing_or_of_something_twice_is_refused(part):
     for names in ((), (name, name)):
         with pytest.raises(JaxrespError, match=part):
             replace(CONFIG, **{part: names})
+
+
+@pytest.mark.usefixtures("untracked")
+def test_smote_alone_does_without_changed_copies_of_the_sounds(corpus, new_work, monkeypatch):
+    """A row between two distorted windows is neither. (That it also ignores copies it is given: test_sampling.)"""
+    asked = {}
+
+    class Enough(Exception):
+        pass
+
+    for balance in get_args(Balance):
+
+        def bank(*_, variants, balance=balance, **__):
+            asked[balance] = variants
+            raise Enough
+
+        monkeypatch.setattr(jaxresp.run, "build_bank", bank)
+        training = replace(ONE_MODEL.training, balance=balance)
+        with pytest.raises(Enough):
+            run(corpus, new_work(balance), replace(ONE_MODEL, features=("augmented",), training=training))
+    assert asked == dict.fromkeys(get_args(Balance), ONE_MODEL.variants) | {"smote": 0}
 
 
 @pytest.mark.usefixtures("untracked")

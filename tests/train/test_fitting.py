@@ -96,7 +96,7 @@ def test_test_recordings_choose_nothing() -> None:
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_the_best_epochs_weights_come_back(schedule: str) -> None:
     """They are those of a training that stops there, and they have the score that was told."""
-    config = replace(CONFIG, max_epochs=12, patience=12, learning_rate=0.05, schedule=schedule, warmup_epochs=1.0)
+    config = replace(CONFIG, max_epochs=12, patience=12, learning_rate=0.1, schedule=schedule, warmup_epochs=1.0)
     found = fitted(config)
     losses = [each["validation_loss"] for each in found.history]
     assert found.score == min(losses)
@@ -163,6 +163,7 @@ def test_settings_that_are_swept_compile_nothing(monkeypatch: pytest.MonkeyPatch
         {"learning_rate": 0.001, "dropout": 0.5},
         {"weight_decay": 0.1, "seed": 4},
         {"balance": "none", "dropout": 0.0},
+        {"balance": "oversampling", "schedule": "cosine", "label_smoothing": 0.1},
     ):
         fit(bank(), LABELS, BINARY, network, replace(CONFIG, max_epochs=1, **changed), train=TRAIN, epochs=1)
     assert len(traces) == 1
