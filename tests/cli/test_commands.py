@@ -117,8 +117,7 @@ def test_train_makes_one_classifier(prepared, tmp_path):
     said = call(
         "train", prepared, "--work", tmp_path / "w", "--task", "binary", "--features", "mfcc", "--epochs", "1",
         "--learning-rate", "0.01", "--dropout", "0.1", "--balance", "none", "--seed", "3", "--band", "common",
-        "--schedule", "cosine", "--warmup", "0.5", "--label-smoothing", "0.1", "--mixup", "0.2", "--mask", "0.1", "0",
-        "--weight-decay", "0.001", "--clip-norm", "5", "--precision", "bfloat16",
+        "--schedule", "cosine",
     )  # fmt: skip
     assert said.status == 0, said
     assert [path.name for path in (tmp_path / "w" / "classifiers").iterdir()] == ["binary-mfcc"]
@@ -127,9 +126,8 @@ def test_train_makes_one_classifier(prepared, tmp_path):
     told = json.loads((tmp_path / "w" / "run.json").read_text())["config"]
     assert (told["seed"], told["band"]) == (3, "common")
     assert TrainConfig(**told["training"]) == TrainConfig(
-        learning_rate=0.01, schedule="cosine", warmup_epochs=0.5, dropout=0.1, weight_decay=0.001, label_smoothing=0.1,
-        clip_norm=5.0, precision="bfloat16", max_epochs=1, balance="none", mixup=0.2, time_mask=0.1,
-    )  # fmt: skip
+        learning_rate=0.01, schedule="cosine", dropout=0.1, max_epochs=1, balance="none"
+    )
     classifier = tmp_path / "w" / "classifiers" / "binary-mfcc"
     assert json.loads((classifier / "config.json").read_text())["frontend"]["band"] == "common"
     assert Classifier.load(classifier).frontend.band_hz == (50.0, 1800.0)
@@ -146,6 +144,16 @@ def test_every_choice_of_a_training_can_be_asked_for():
     assert get_args(Balance) == cli_settings.BALANCES
     assert get_args(Schedule) == cli_settings.SCHEDULES
     assert get_args(Precision) == cli_settings.PRECISIONS
+
+
+def test_everything_that_a_training_is_told_arrives(tmp_path):
+    words = "--learning-rate 0.01 --schedule cosine --warmup 2.5 --dropout 0.1 --weight-decay 0.001 --clip-norm 5"
+    words += " --label-smoothing 0.05 --precision bfloat16 --balance oversampling --mixup 0.2 --mask 0.1 0.15"
+    given = cli.train.make_context("it", [str(tmp_path), "--work", "w", *words.split()]).params
+    assert TrainConfig(**cli_settings.settings_of(given)) == TrainConfig(
+        learning_rate=0.01, schedule="cosine", warmup_epochs=2.5, dropout=0.1, weight_decay=0.001, label_smoothing=0.05,
+        clip_norm=5.0, precision="bfloat16", balance="oversampling", mixup=0.2, time_mask=0.1, frequency_mask=0.15,
+    )  # fmt: skip
 
 
 def test_a_training_that_is_told_nothing_has_the_defaults(tmp_path):
