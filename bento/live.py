@@ -76,7 +76,7 @@ class Live:
         abstentions: answers without a label since the start, by reason.
         rejections: refused requests since the start, by reason; only reasons that occurred.
         in_progress: sounds being worked on.
-        queued_windows: windows waiting for a network.
+        queued_sounds: sounds waiting to be worked on.
         audio_s: seconds of sound decoded since the start.
         compilations: programs compiled since the start.
         resident_bytes: memory of the workers.
@@ -98,7 +98,7 @@ class Live:
     abstentions: dict[str, int]
     rejections: dict[str, int]
     in_progress: int
-    queued_windows: int
+    queued_sounds: int
     audio_s: float
     compilations: int
     resident_bytes: int
@@ -194,7 +194,7 @@ def _live(samples: Samples, before: _Measured, now: _Measured, curve: Iterable[t
         abstentions=_by_reason(samples, "jaxresp_abstentions_total"),
         rejections=_by_reason(samples, "jaxresp_rejections_total"),
         in_progress=round(_sum(samples, "jaxresp_classifications_in_progress")),
-        queued_windows=round(_sum(samples, "jaxresp_queued_windows")),
+        queued_sounds=round(_sum(samples, "jaxresp_queued_sounds")),
         audio_s=_sum(samples, "jaxresp_audio_seconds_total"),
         compilations=round(_sum(samples, "jaxresp_compilations_total")),
         resident_bytes=round(_sum(samples, "jaxresp_process_resident_bytes")),

@@ -68,7 +68,7 @@ def test_what_passes_its_deadline_is_refused_and_never_computed(classifier: Clas
         assert (await engine.classify(SOUND, "binary-mfcc")).prediction["label"]
         assert gated.calls <= 2, "the first batch was under way; the rest should have been dropped"
 
-    _with_engine(classifier, story, max_answer_s=1.0, max_batch_windows=2)
+    _with_engine(classifier, story, max_answer_s=1.0, threads=1)
 
 
 def test_more_than_the_limit_is_refused_with_the_time_to_come_back(classifier: Classifier) -> None:
