@@ -123,7 +123,7 @@ async def _answered(app: BodyLimit, pieces: list[bytes], **headers: str) -> tupl
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "headers": [(k.encode(), v.encode()) for k, v in headers.items()]}
+    scope = {"type": "http", "method": "POST", "path": "/v1/classify", "headers": [(k.encode(), v.encode()) for k, v in headers.items()]}
     await app(scope, receive, send)
     found = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
     return sent[0]["status"], taken, found
@@ -170,6 +170,36 @@ def test_bodies_that_together_are_too_large_are_refused_until_one_is_done() -> N
     assert asyncio.run(_answered(app, [b"x" * 30, b"x" * 30]))[0] == 200
 
 
+def test_when_no_sound_is_taken_on_its_sender_hears_so_before_the_body() -> None:
+    """By the API only: a page, or an upload for it, is still answered."""
+
+    async def story() -> None:
+        app = _limited(_swallow, max_requests=2)
+        with app.load.taking_on(2):
+            for path, method, status, taken_before in (
+                ("/v1/classify", "POST", 503, 0),
+                ("/v1/models", "GET", 200, 3),
+                ("/ui/gradio_api/upload", "POST", 200, 3),
+            ):
+                taken, sent = 0, []
+
+                async def receive() -> dict[str, Any]:
+                    nonlocal taken
+                    taken += 1
+                    return {"type": "http.request", "body": b"x", "more_body": taken < 3}
+
+                async def send(message: Any) -> None:
+                    sent.append((taken, message))
+
+                await app({"type": "http", "method": method, "path": path, "headers": []}, receive, send)
+                assert (sent[0][1]["status"], sent[0][0]) == (status, taken_before)
+                assert taken == 3, "what still comes in is read, or closing would destroy the answer"
+                assert [message.get("more_body", False) for _, message in sent][-1] is False
+        assert (await _answered(app, [b"x"]))[0] == 200
+
+    asyncio.run(story())
+
+
 def test_an_early_answer_is_sent_after_the_body_has_come_in() -> None:
     async def rude(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 415, "headers": []})
@@ -205,7 +235,7 @@ def test_nobody_waits_for_a_slow_body() -> None:
         async def send(message: Any) -> None:
             sent.append(SimpleNamespace(**message))
 
-        await app({"type": "http", "headers": []}, receive, send)
+        await app({"type": "http", "method": "POST", "path": "/", "headers": []}, receive, send)
         return int(sent[0].status)
 
     assert asyncio.run(ask(0.05, 100, 10)) == 200, "twice the least rate"
