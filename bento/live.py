@@ -7,6 +7,7 @@ because a rate needs an earlier count to compare with; without it the first look
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import threading
 import time
 from collections import deque
@@ -15,11 +16,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from bento import memory
 from bento.metrics import ProcessMeter
 from bento.samples import Samples, read_samples, total
 
 WINDOW_S = 60.0  # what "now" means: long enough for a quantile, short enough to see a change
 PERIOD_S = 5.0  # between two measurements
+_TRIM_EVERY = 6  # of them
 HISTORY_S = 600.0  # how far back the page can draw
 API = "/v1/"  # routes that count as requests; the page's own polling does not
 
@@ -276,7 +279,7 @@ def snapshot() -> Live:
 
 
 def watch() -> Callable[[], None]:
-    """Measure this process every few seconds, from now on.
+    """Measure this process every few seconds, from now on; now and then give its free memory back to the system.
 
     Returns:
         What ends it.
@@ -284,7 +287,9 @@ def watch() -> Callable[[], None]:
     meter, stopped = ProcessMeter(), threading.Event()
 
     def run() -> None:
-        while True:
+        for count in itertools.count(1):
+            if count % _TRIM_EVERY == 0:
+                memory.give_back()
             meter.measure()
             _HISTORY.measure()
             if stopped.wait(PERIOD_S):

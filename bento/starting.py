@@ -5,11 +5,9 @@ Only the process that answers imports this: `bentoml serve`'s own process, which
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import logging
 import os
-import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +17,7 @@ from typing import Any
 
 import jax
 
-from bento import metrics
+from bento import memory, metrics
 from bento.about import load_about
 from bento.engine import Engine
 from bento.load import Load
@@ -41,6 +39,7 @@ def start_engine(stored: Mapping[str, Any], load: Load) -> Engine:
         ClassifierError, AboutDamaged: a model was damaged after the check before the start.
     """
     began_s = time.perf_counter()
+    memory.use_few_arenas()
     _compute_in_callers_thread()
     use_persistent_cache()
     metrics.count_compilations()
@@ -52,7 +51,7 @@ def start_engine(stored: Mapping[str, Any], load: Load) -> Engine:
         compiled = threads.map(_ready, (folders[name] for name in NAMES))
         import_module("bento.ui")
         classifiers = dict(zip(NAMES, compiled, strict=True))
-    _return_memory()
+    memory.give_back()
     quick = quick_name(model.info.metadata for model in stored.values())
     for name, classifier in classifiers.items():
         metrics.MODEL_INFO.labels(model=name, version=classifier.version, quick=str(name == quick).lower()).set(1)
@@ -88,11 +87,3 @@ def _compute_in_callers_thread() -> None:
     jax.devices()
     if before is None:
         del os.environ["NPROC"]
-
-
-def _return_memory() -> None:
-    """Give what the compiler has freed back to the system: about 100 MB, which glibc keeps otherwise."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not in musl
-        if trim is not None:
-            trim(0)
