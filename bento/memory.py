@@ -1,15 +1,16 @@
-"""glibc's memory given back to the system: it keeps what was freed, in pieces, and a busy service would seem to grow."""
+"""glibc's freed memory, given back to the system: it is kept in pieces, and a busy service would seem to grow."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Callable
 
 _M_ARENA_MAX = -8  # malloc.h
 _ARENAS = 2
 
 
-def _libc(name: str) -> ctypes._CFuncPtr | None:
+def _libc(name: str) -> Callable[..., int] | None:
     """A function of the C library; None elsewhere than on Linux with glibc."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
