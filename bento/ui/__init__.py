@@ -24,7 +24,7 @@ _POLL_S = 0.02
 
 @contextlib.contextmanager
 def mount(engine: Engine) -> Iterator[FastAPI]:
-    """The page as an application. Its uploads live in a folder that is deleted with it, or by the next when it is killed.
+    """The page as an application. Its uploads live in a folder that is deleted with it (see `own_folder`).
 
     Args:
         engine: what answers.

@@ -99,12 +99,12 @@ def _group(column: str, name: str, of: Mapping[str, Any]) -> str:
 def _limits(gate: Gate, refused: float | None, unit: str) -> str:
     limits = {
         "Shorter than": f"{gate.min_duration_s:g} s",
-        "Quieter than": f"{gate.min_rms_dbfs:g} dBFS",
+        "Quieter than": f"{gate.min_rms_dbfs:g} dBFS".replace("-", "−"),
         "Nothing heard above": f"{gate.min_bandwidth_hz:.0f} Hz",
-        "Clipped": f"more than {percent(gate.max_clipped_fraction, 0)} of the samples",
+        "Clipped samples over": percent(gate.max_clipped_fraction, 0),
     }
     if gate.max_distance is not None:
-        limits["Unlike training"] = f"distance over {gate.max_distance:.1f}"
+        limits["Distance from training over"] = f"{gate.max_distance:.1f}"
     tiles = "".join(f"<div><dt>{words}</dt><dd>{value}</dd></div>" for words, value in limits.items())
     seen = "" if refused is None else f" Of the {escape(unit)}s of the test it refused {percent(refused)}."
     return (
@@ -117,5 +117,6 @@ def _limits(gate: Gate, refused: float | None, unit: str) -> str:
 def _table(caption: str, head: str, rows: str) -> str:
     return (
         f'<div class="jr-scroll" tabindex="0" role="region" aria-label="{caption}"><table>'
-        f"<caption class='jr-hidden'>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f"<caption class='jr-hidden'>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
+        "</table></div>"
     )

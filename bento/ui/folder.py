@@ -38,10 +38,10 @@ def own_folder(parent: Path | None = None) -> Iterator[Path]:
 
 def _sweep(owner: Path) -> None:
     """Delete the folder of a service that is no more."""
-    with contextlib.suppress(OSError):  # another's, locked, or being deleted by another just now
-        with owner.open("r+b") as file:
-            _lock(file)
-            shutil.rmtree(owner.parent)
+    # Suppressed: it is another's and locked, or another deletes it just now.
+    with contextlib.suppress(OSError), owner.open("r+b") as file:
+        _lock(file)
+        shutil.rmtree(owner.parent)
 
 
 def _lock(file: IO[bytes]) -> None:

@@ -227,11 +227,11 @@ def test_what_stands_behind_a_model_is_shown_as_far_as_it_is_known() -> None:
         "0.612",
         "[0.400, 0.800]",
         "2.5 s",
-        "-49.4 dBFS",
+        "−49.4 dBFS",
         "581 Hz",
     ):
         assert shown in html
-    for shown in ("110 training patients", "5.0 %", "distance over 10.4"):
+    for shown in ("110 training patients", "5.0 %", "Distance from training over</dt><dd>10.4"):
         assert shown in html
     assert re.findall(r'points="([^"]+)"', html)[0] == "25.0,50.0 75.0,0.0", "up is more frequent"
     suppressed = html[html.index("sex: &lt;") :].partition("</tr>")[0]
