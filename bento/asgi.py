@@ -147,6 +147,7 @@ class BodyLimit:
         if body.refused and not answered:
             count_rejection(body.refused)
             await _answer_early(response_to(body.refused, connection="close"), body, send)
+            body.refused.with_traceback(None)  # its frames hold the body that holds it
 
 
 async def _answer_early(response: Response, body: _Body, send: Send) -> None:

@@ -44,20 +44,28 @@ class _Job:
     network: str
     prepare: Callable[[], Any]
     finish: Callable[[Any, Any], Any]
-    done: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[Any] | None  # None once told
     since_s: float
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.done is None or self.done.done()
 
     def tell(self, result: Any = None, error: Exception | None = None) -> None:
         """Hand over what came of it, from any thread."""
-        self.done.get_loop().call_soon_threadsafe(self._tell, result, error)
+        self.loop.call_soon_threadsafe(self._tell, result, error)
 
     def _tell(self, result: Any, error: Exception | None) -> None:
-        if self.done.done():
+        # Let go of the future: an error holds the frames it came through, and they hold this job and its sound.
+        done, self.done = self.done, None
+        if done is None or done.done():
             return  # its sender has hung up
         if error is None:
-            self.done.set_result(result)
+            done.set_result(result)
         else:
-            self.done.set_exception(error)
+            done.set_exception(error)
 
 
 class Batcher:
@@ -97,7 +105,9 @@ class Batcher:
         Raises:
             Exception: what `prepare`, the network or `finish` raises.
         """
-        job = _Job(network, prepare, finish, asyncio.get_running_loop().create_future(), time.perf_counter())
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[R] = loop.create_future()
+        job = _Job(network, prepare, finish, loop, done, time.perf_counter())
         self._tell_queued(network, 1)
         with self._lock:
             self._queue.append(job)
@@ -106,8 +116,7 @@ class Batcher:
         if starts:
             self._threads.submit(self._run)
         try:
-            result: R = await job.done
-            return result
+            return await done
         except asyncio.CancelledError:  # its sender hung up, or its time is over
             with self._lock:
                 waits = job in self._queue
@@ -116,6 +125,8 @@ class Batcher:
             if waits:
                 self._tell_queued(network, -1)
             raise
+        finally:
+            del job, done  # or an error would hold this frame, and the frame the error
 
     def _run(self) -> None:
         """One thread's work, until nothing waits."""
@@ -153,7 +164,7 @@ class Batcher:
 
     def _answer(self, network: str, batch: Sequence[tuple[_Job, Cut]]) -> None:
         """Compute a batch in one call. Whatever fails, each request of it hears of it, and the next batch runs."""
-        batch = [(job, cut) for job, cut in batch if not job.done.done()]
+        batch = [(job, cut) for job, cut in batch if not job.is_over]
         if not batch:
             return
         try:

@@ -57,7 +57,6 @@ def start_engine(stored: Mapping[str, Any], load: Load) -> Engine:
         metrics.MODEL_INFO.labels(model=name, version=classifier.version, quick=str(name == quick).lower()).set(1)
     metrics.expect({name: classifier.classes for name, classifier in classifiers.items()})
     engine = Engine(classifiers, quick, load=load, about=load_about(folders[ABOUT]))
-    gc.collect()
     gc.freeze()  # what is there now stays: a collection, in the middle of an answer, need not look at it again
     seconds = {
         "models_s": round(time.perf_counter() - began_s, 2),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,6 +180,32 @@ def test_one_sound_that_cannot_be_read_or_answered_spoils_no_other() -> None:
         assert [answers[i][0, 0] for i in (0, 1, 4)] == [0.5, 1.0, 2.0]
 
     asyncio.run(story())
+
+
+def test_a_sound_that_could_not_be_read_is_let_go_of_with_its_error() -> None:
+    """Without waiting for a collection of rings: under overload they would hold many bodies."""
+
+    class Sound:
+        def read(self) -> Windows:
+            raise ValueError("no sound")
+
+    async def story() -> weakref.ref[Sound]:
+        network = Network()
+        network.gate.set()
+        with _batcher(network) as batcher:
+            sound = Sound()
+            with suppress(ValueError):
+                await batcher("network", sound.read, lambda _, logits: logits)
+            gone = weakref.ref(sound)
+            del sound
+            await asyncio.sleep(0.05)  # the thread lets go, too
+            return gone
+
+    gc.disable()
+    try:
+        assert asyncio.run(story())() is None
+    finally:
+        gc.enable()
 
 
 def test_one_who_hangs_up_takes_nobody_along() -> None:
