@@ -26,9 +26,11 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from jaxresp import shipped
+from jaxresp.banks import Banks
 from jaxresp.classifier import Classifier, Spec, classifier_name
 from jaxresp.cohort import Cohort
-from jaxresp.corpus import Corpus, interval_corpus
+from jaxresp.common_band import kept_in_band, wants_common_band
+from jaxresp.corpus import Corpus
 from jaxresp.corpus.recordings import corpus_identity
 from jaxresp.errors import JaxrespError
 from jaxresp.evaluate import report as reporting
@@ -36,9 +38,9 @@ from jaxresp.evaluate.answers import answers_csv
 from jaxresp.evaluate.card import card as model_card
 from jaxresp.evaluate.comparing import Comparison, compare
 from jaxresp.evaluate.result import Result
-from jaxresp.features import FeatureBank, build_bank
+from jaxresp.features import FeatureBank
 from jaxresp.files import sha256, write_whole
-from jaxresp.frontend import FrontEnd, frontend_named
+from jaxresp.frontend import FrontEnd, InvalidFrontend, frontend_from_dict
 from jaxresp.judging import judge
 from jaxresp.models import NetworkConfig
 from jaxresp.run_report import write_html
@@ -65,6 +67,8 @@ class RunConfig:
         tasks: names of tasks.
         features: names of front ends.
         band: name of the band that every front end hears; "common" is what every stethoscope here records.
+        common_band: whether a diagnosis by a wider band is also asked in the common one: one more fit per fold.
+        n_mels: mel bands of every front end; None for each one's own.
         n_trials: settings tried per model; the first are the defaults.
         split: how the patients are divided; one of jaxresp.splits.SPLITS.
         n_folds: of splits that have folds to choose; published ones have one.
@@ -79,6 +83,8 @@ class RunConfig:
     tasks: tuple[str, ...] = ("binary", "multiclass")
     features: tuple[str, ...] = ("mfcc", "logmel", "augmented")
     band: str = "wide"
+    common_band: bool = True
+    n_mels: int | None = None
     n_trials: int = 2
     split: str = "folds"
     n_folds: int = 3
@@ -100,7 +106,9 @@ class RunConfig:
         for name in self.tasks:
             task_named(name)  # raises with the nearest name
         check_split_name(self.split)
-        self.frontends()  # raises what a front end has to say about its name or its band
+        for frontend in self.frontends():  # raises what a front end has to say about its name or its band
+            if self.common_band:
+                _in_common_band(frontend)
 
     def window_of(self, task: Task) -> WindowConfig:
         """How what a task answers is cut."""
@@ -111,9 +119,10 @@ class RunConfig:
 
         Raises:
             UnknownFrontend: no such name.
-            InvalidFrontend: no such band, or one that the front end cannot hear.
+            InvalidFrontend: no such band or number of mel bands, or one that the front end cannot hear.
         """
-        return tuple(frontend_named(name)(band=self.band) for name in self.features)
+        settings = {"band": self.band} | ({} if self.n_mels is None else {"n_mels": self.n_mels})
+        return tuple(frontend_from_dict({"name": name} | settings) for name in self.features)
 
 
 def run(
@@ -142,14 +151,12 @@ def _run(
     claim(work / "run.json", mine)  # trials of another configuration or corpus must not be taken for its own
     tasks = sorted(map(task_named, config.tasks), key=lambda task: task.labels_intervals)  # those of one bank together
     todo = [(task, frontend) for frontend in config.frontends() for task in tasks]
-    rows = {of_intervals: _rows(corpus, of_intervals) for of_intervals in {task.labels_intervals for task in tasks}}
-    splits = {task.name: _split(rows[task.labels_intervals], task, config) for task in tasks}  # they may be impossible
+    banks = Banks(corpus)
+    splits = {task.name: _split(banks.rows(task), task, config) for task in tasks}  # they may be impossible
     done: dict[str, Result] = {}
     tracker: Tracker | None = None
-    bank: FeatureBank | None = None
-    previous: tuple[FrontEnd, WindowConfig, bool] | None = None
     for i, (task, frontend) in enumerate(todo):
-        name, asked, window = classifier_name(task, frontend), rows[task.labels_intervals], config.window_of(task)
+        name = classifier_name(task, frontend)
         finished = work / "models" / name / "result.json"
         if finished.is_file() and (work / "classifiers" / name).is_dir():
             done[name] = read_json(finished, Result.from_json)
@@ -161,21 +168,16 @@ def _run(
         part("features", 0.0)
         if tracker is None:  # MLflow takes seconds to import and to make its database: only once there is work
             tracker = import_module("jaxresp.tracking").Tracker(work, _experiment(corpus), tracking_uri)
-        wanted = (frontend, window, task.labels_intervals)
-        if bank is None or wanted != previous:  # one bank at a time is kept
-            variants = config.variants if frontend.augments and config.training.balance != "smote" else 0
-            bank = build_bank(asked, frontend, window, variants=variants, seed=config.seed)
-            previous = wanted
         problem = Problem(
             name=name,
-            bank=bank,
-            labels=asked.labels(task),
+            bank=_features(banks, task, frontend, config),
+            labels=banks.rows(task).labels(task),
             task=task,
             network=NetworkConfig(frontend.network, config.filters, config.dense),
             training=replace(config.training, seed=config.seed),
             split=splits[task.name],
         )
-        done[name] = _one_model(problem, frontend, asked, work, config, tracker, part)
+        done[name] = _one_model(problem, frontend, banks, work, config, tracker, part)
     results = tuple(
         done[classifier_name(task_named(t), frontend)] for t in config.tasks for frontend in config.frontends()
     )
@@ -196,24 +198,40 @@ def _run(
 def _one_model(
     problem: Problem,
     frontend: FrontEnd,
-    corpus: Corpus,
+    banks: Banks,
     work: Path,
     config: RunConfig,
     tracker: Tracker,
     progress: Callable[[str, float], None],
 ) -> Result:
-    folder = work / "models" / problem.name
+    folder, corpus = work / "models" / problem.name, banks.rows(problem.task)
     problem.split.assert_proven(corpus.patient)
     study = tracker.start_study(problem.name, problem.training, {"corpus": corpus.fingerprint, "code": code_version()})
     try:
+        common_band = config.common_band and wants_common_band(problem.task, frontend)
+        tuned = 0.75 if common_band else 0.85
         trials = sweep(
-            problem, folder, n_trials=config.n_trials, report=lambda what, done: progress(what, 0.05 + 0.85 * done)
+            problem, folder, n_trials=config.n_trials, report=lambda what, done: progress(what, 0.05 + tuned * done)
         )
         for trial in trials:
             tracker.log_trial(study, trial)
         network, window = best_trial(trials).network, config.window_of(problem.task)
         judged = judge(problem, frontend, corpus, trials, window, seed=config.seed)
-        result = judged.result
+        result = replace(judged.result, left_out=banks.left_out(problem.task))
+        if common_band:
+            narrow = _in_common_band(frontend)
+            told = kept_in_band(
+                folder / "common_band.json",
+                problem,
+                trials,
+                lambda: _features(banks, problem.task, narrow, config),
+                narrow.heard,
+                corpus,
+                judged.probabilities,
+                seed=config.seed,
+                report=lambda what, done: progress(what, 0.8 + 0.1 * done),
+            )
+            result = replace(result, common_band=told)
         fit = fit_final(problem, trials, report=lambda what, done: progress(what, 0.9 + 0.05 * done))
         cohort = _cohort(corpus, problem)
         spec = Spec(problem.name, problem.task, frontend, network, window, config.seed, cohort)
@@ -256,9 +274,19 @@ def _compared(work: Path, results: tuple[Result, ...], seed: int) -> tuple[Compa
     return tuple(found)
 
 
-def _rows(corpus: Corpus, of_intervals: bool) -> Corpus:
-    """What is answered: recordings, or their cycles or events."""
-    return interval_corpus(corpus) if of_intervals else corpus
+def _in_common_band(frontend: FrontEnd) -> FrontEnd:
+    try:
+        return frontend.in_common_band()
+    except InvalidFrontend as error:
+        raise InvalidFrontend(
+            f"{error} (in the common band, which a diagnosis is asked in too: common_band=False, or --no-common-band, "
+            "leaves that out)"
+        ) from error
+
+
+def _features(banks: Banks, task: Task, frontend: FrontEnd, config: RunConfig) -> FeatureBank:
+    variants = config.variants if frontend.augments and config.training.balance != "smote" else 0
+    return banks.features(task, frontend, config.window_of(task), variants=variants, seed=config.seed)
 
 
 def _split(corpus: Corpus, task: Task, config: RunConfig) -> Split:

@@ -1,0 +1,206 @@
+"""Settings chosen on the training side of a publisher's split, by whole patients. No test is read, no look entered.
+
+The training patients are dealt out over some folds; a fold's patients stop the training and are judged, all others
+train. One fold takes a quarter of the time of all, and tells settings apart only as far as its interval does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+from studying import Setting
+
+from jaxresp import models
+from jaxresp.banks import Banks
+from jaxresp.corpus.recordings import corpus_identity
+from jaxresp.evaluate.bootstrap import Interval
+from jaxresp.evaluate.metrics import confusion_matrix, macro_log_loss
+from jaxresp.evaluate.scores import challenge_scores, score_intervals
+from jaxresp.evaluate.words import number, with_interval
+from jaxresp.features import FeatureBank
+from jaxresp.files import write_whole
+from jaxresp.models import storage
+from jaxresp.run import Progress
+from jaxresp.splits import Fold, grouped_stratified_folds
+from jaxresp.taxonomy import Task
+from jaxresp.train import fit, predict
+from jaxresp.workdir import claim
+
+DEALT = 4  # folds that the training patients are dealt out over: as many patients then validate as in a run
+
+#: Too sure a network, or by label smoothing one that is not sure enough, is no worse for it once it is calibrated.
+TEMPERATURES = np.geomspace(0.25, 4.0, 33)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a setting reached on the folds that were asked.
+
+    Attributes:
+        name: of the setting.
+        loss: class-balanced log loss at the best of TEMPERATURES, on all rows judged.
+        score: of the task's challenge, and its 95 % interval over patients; of the most probable classes.
+        interval: that.
+        epochs: the best one of each fold.
+        minutes: of processor time.
+        n: rows judged.
+        n_patients: whose they are.
+    """
+
+    name: str
+    loss: float
+    score: float
+    interval: Interval
+    epochs: tuple[int, ...]
+    minutes: float
+    n: int
+    n_patients: int
+
+
+def choose(
+    banks: Banks,
+    folder: Path,
+    task: Task,
+    settings: Mapping[str, Setting],
+    *,
+    n_folds: int,
+    score: str,
+    progress: Progress,
+) -> list[Tried]:
+    """Try every setting on the first `n_folds` of DEALT folds. A finished fold is read back.
+
+    Args:
+        banks: of the training side alone; see `looking.training_side`.
+        folder: where finished folds are kept.
+        task: the question; its challenge has `score`.
+        settings: name → what to try. Its split, folds and trials are not looked at, and it has one front end.
+        n_folds: how many of the folds.
+        score: which of the challenge's scores is told beside the loss.
+        progress: called with the setting, what it does, and the fraction of all done.
+
+    Returns:
+        the lowest loss first.
+    """
+    return sorted(
+        (
+            _try(
+                banks,
+                folder / name,
+                task,
+                setting,
+                name,
+                n_folds,
+                score,
+                lambda model, what, done, i=i: progress(model, what, (i + done) / len(settings)),
+            )
+            for i, (name, setting) in enumerate(settings.items())
+        ),
+        key=lambda each: (each.loss, each.name),
+    )
+
+
+def table(tried: list[Tried], score: str) -> str:
+    """The same in Markdown."""
+    head = ("setting", "loss", score, "n", "patients", "best epochs", "CPU minutes")
+    rows = [
+        (
+            each.name,
+            number(each.loss),
+            with_interval(each.score, each.interval),
+            str(each.n),
+            str(each.n_patients),
+            ", ".join(map(str, each.epochs)),
+            f"{each.minutes:.1f}",
+        )
+        for each in tried
+    ]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows))
+
+
+def calibrated_loss(labels: Int[np.ndarray, " n"], logits: Float[np.ndarray, "n outputs"]) -> float:
+    """The class-balanced log loss at the best of TEMPERATURES."""
+    return min(macro_log_loss(labels, np.asarray(models.probabilities(logits / t))) for t in TEMPERATURES)
+
+
+def _try(
+    banks: Banks,
+    folder: Path,
+    task: Task,
+    setting: Setting,
+    name: str,
+    n_folds: int,
+    score: str,
+    progress: Progress,
+) -> Tried:
+    (frontend,) = setting.config.frontends()
+    asked, config = banks.rows(task), setting.config
+    variants = config.variants if frontend.augments and config.training.balance != "smote" else 0
+    bank = banks.features(task, frontend, config.window_of(task), variants=variants, seed=config.seed)
+    mine = {"setting": setting.to_json(), "corpus": corpus_identity(banks.corpus), "jax": jax.__version__}
+    claim(folder / "setting.json", mine)
+    labels, seed = asked.labels(task), setting.config.seed
+    folds = grouped_stratified_folds(asked.patient, labels, n_folds=DEALT, seed=seed, classes=task.classes)[:n_folds]
+    told = [
+        _fold(
+            folder / f"fold-{k}.npz",
+            task,
+            setting,
+            bank,
+            labels,
+            fold,
+            lambda what, done, k=k: progress(name, f"fold {k + 1}: {what}", (k + done) / n_folds),
+        )
+        for k, fold in enumerate(folds)
+    ]
+    rows = np.concatenate([fold.test for fold in folds])
+    logits = np.concatenate([each["logits"] for each in told])
+    probabilities = np.asarray(models.probabilities(logits))
+    confusion = confusion_matrix(labels[rows], probabilities.argmax(1), len(task.classes))
+    return Tried(
+        name,
+        calibrated_loss(labels[rows], logits),
+        challenge_scores(task, confusion)[score],
+        score_intervals(task, labels[rows], probabilities, asked.patient[rows], seed=seed)[score],
+        tuple(int(each["best_epoch"]) for each in told),
+        float(sum(each["minutes"] for each in told)),
+        len(rows),
+        len(set(asked.patient[rows].tolist())),
+    )
+
+
+def _fold(
+    file: Path,
+    task: Task,
+    setting: Setting,
+    bank: FeatureBank,
+    labels: Int[np.ndarray, " rows"],
+    fold: Fold,
+    progress: Progress,
+) -> Mapping[str, np.ndarray]:
+    """Logits of the fold's patients, its best epoch, and the minutes it took."""
+    if file.is_file():
+        return storage.unpack(file.read_bytes())
+    (frontend,) = setting.config.frontends()
+    training = replace(setting.config.training, seed=setting.config.seed)
+    network, started = setting.network_of(frontend), time.process_time()
+
+    def on_epoch(epoch: int, losses: dict[str, float]) -> None:
+        what = f"epoch {epoch}, loss {losses['train_loss']:.3f}, validation {losses['validation_loss']:.3f}"
+        progress(what, epoch / training.max_epochs)
+
+    others = np.concatenate([fold.train, fold.validation])
+    fitted = fit(bank, labels, task, network, training, train=others, validation=fold.test, on_epoch=on_epoch)
+    graph, _ = models.create(network, bank.features.shape[-1], task.n_outputs, 0)
+    told = {
+        "logits": predict(graph, fitted.weights, fitted.standardisation, bank, fold.test),
+        "best_epoch": np.array(fitted.best_epoch),
+        "minutes": np.array((time.process_time() - started) / 60),
+    }
+    write_whole(file, storage.pack(told))
+    return told
