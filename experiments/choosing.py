@@ -167,8 +167,8 @@ def _try(
         calibrated_loss(labels[rows], logits),
         challenge_scores(task, confusion)[score],
         score_intervals(task, labels[rows], probabilities, asked.patient[rows], seed=seed)[score],
-        tuple(int(each["best_epoch"]) for each in told),
-        float(sum(each["minutes"] for each in told)),
+        tuple(int(each["best_epoch"][0]) for each in told),
+        float(sum(each["minutes"][0] for each in told)),
         len(rows),
         len(set(asked.patient[rows].tolist())),
     )
@@ -199,8 +199,8 @@ def _fold(
     graph, _ = models.create(network, bank.features.shape[-1], task.n_outputs, 0)
     told = {
         "logits": predict(graph, fitted.weights, fitted.standardisation, bank, fold.test),
-        "best_epoch": np.array(fitted.best_epoch),
-        "minutes": np.array((time.process_time() - started) / 60),
+        "best_epoch": np.array([fitted.best_epoch]),
+        "minutes": np.array([(time.process_time() - started) / 60]),
     }
     write_whole(file, storage.pack(told))
     return told

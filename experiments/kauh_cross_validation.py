@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 
-from looking import corpus, look, over_seeds, write
+from looking import corpus, look, write
+from seeds import over_seeds
+from studying import Setting
 
 from jaxresp.run import RunConfig
 from jaxresp.train import TrainConfig
@@ -30,7 +32,7 @@ def main() -> None:
         n_trials=1,
         training=TrainConfig(max_epochs=options.epochs),
     )
-    write(NAME, over_seeds(look(NAME, whole, config, range(options.seeds))), whole)
+    write(NAME, over_seeds(*look(NAME, whole, Setting(config), range(options.seeds))), whole)
 
 
 if __name__ == "__main__":

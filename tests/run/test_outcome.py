@@ -11,6 +11,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+import jaxresp.banks
 import jaxresp.run
 from jaxresp.balance import Balance
 from jaxresp.classifier import Classifier
@@ -104,7 +105,7 @@ def test_table_order_and_the_quick_model(corpus, unbroken, new_work, monkeypatch
 
     monkeypatch.setattr(jaxresp.run, "_one_model", one_model)
     monkeypatch.setattr(jaxresp.run, "_compared", lambda *_: ())
-    monkeypatch.setattr(jaxresp.run, "build_bank", lambda *_, **__: unused_bank())
+    monkeypatch.setattr(jaxresp.banks, "build_bank", lambda *_, **__: unused_bank())
     work = new_work()
     config = replace(CONFIG, features=("mfcc", "logmel", "augmented"))
     names = [f"{task}-{features}" for task in config.tasks for features in config.features]
