@@ -14,10 +14,9 @@ from pathlib import Path
 import jax
 import numpy as np
 from jaxtyping import Float, Int
-from studying import Setting
+from studying import Progress, Setting
 
 from jaxresp import models
-from jaxresp.banks import Banks
 from jaxresp.corpus.recordings import corpus_identity
 from jaxresp.evaluate.bootstrap import Interval
 from jaxresp.evaluate.metrics import confusion_matrix, macro_log_loss
@@ -25,8 +24,8 @@ from jaxresp.evaluate.scores import challenge_scores, score_intervals
 from jaxresp.evaluate.words import number, with_interval
 from jaxresp.features import FeatureBank
 from jaxresp.files import write_whole
+from jaxresp.material import Material
 from jaxresp.models import storage
-from jaxresp.run import Progress
 from jaxresp.splits import Fold, grouped_stratified_folds
 from jaxresp.taxonomy import Task
 from jaxresp.train import fit, predict
@@ -64,7 +63,7 @@ class Tried:
 
 
 def choose(
-    banks: Banks,
+    material: Material,
     folder: Path,
     task: Task,
     settings: Mapping[str, Setting],
@@ -76,7 +75,7 @@ def choose(
     """Try every setting on the first `n_folds` of DEALT folds. A finished fold is read back.
 
     Args:
-        banks: of the training side alone; see `looking.training_side`.
+        material: of the training side alone; see `looking.training_side`.
         folder: where finished folds are kept.
         task: the question; its challenge has `score`.
         settings: name → what to try. Its split, folds and trials are not looked at, and it has one front end.
@@ -90,7 +89,7 @@ def choose(
     return sorted(
         (
             _try(
-                banks,
+                material,
                 folder / name,
                 task,
                 setting,
@@ -129,7 +128,7 @@ def calibrated_loss(labels: Int[np.ndarray, " n"], logits: Float[np.ndarray, "n 
 
 
 def _try(
-    banks: Banks,
+    material: Material,
     folder: Path,
     task: Task,
     setting: Setting,
@@ -139,10 +138,10 @@ def _try(
     progress: Progress,
 ) -> Tried:
     (frontend,) = setting.config.frontends()
-    asked, config = banks.rows(task), setting.config
+    asked, config = material.rows(task), setting.config
     variants = config.variants if frontend.augments and config.training.balance != "smote" else 0
-    bank = banks.features(task, frontend, config.window_of(task), variants=variants, seed=config.seed)
-    mine = {"setting": setting.to_json(), "corpus": corpus_identity(banks.corpus), "jax": jax.__version__}
+    bank = material.features(task, frontend, config.window_of(task), variants=variants, seed=config.seed)
+    mine = {"setting": setting.to_json(), "corpus": corpus_identity(material.corpus), "jax": jax.__version__}
     claim(folder / "setting.json", mine)
     labels, seed = asked.labels(task), setting.config.seed
     folds = grouped_stratified_folds(asked.patient, labels, n_folds=DEALT, seed=seed, classes=task.classes)[:n_folds]

@@ -24,7 +24,6 @@ from typing import Any
 from seeds import seeds_together
 from studying import Setting, studied
 
-from jaxresp.banks import Banks
 from jaxresp.compilation import use_persistent_cache
 from jaxresp.corpus import Corpus, load, prepare
 from jaxresp.corpus.recordings import corpus_identity
@@ -32,6 +31,7 @@ from jaxresp.evaluate import report
 from jaxresp.evaluate.result import Result
 from jaxresp.evaluate.sides import Side
 from jaxresp.files import sha256, write_whole
+from jaxresp.material import Material
 
 LEDGER = Path(__file__).parent / "results" / "ledger.jsonl"
 
@@ -73,15 +73,15 @@ def look(
         the results of each seed; and of every model, where there are several seeds, what they reach together.
     """
     enter(experiment, whole, setting.config.split, setting.to_json() | {"seeds": list(seeds)})
-    banks = Banks(whole)
+    material = Material(whole)
     folders = {seed: work() / "experiments" / experiment / f"seed-{seed}" for seed in seeds}
     runs = [
-        studied(banks, folder, replace(setting, config=replace(setting.config, seed=seed)), shown)
+        studied(material, folder, replace(setting, config=replace(setting.config, seed=seed)), shown)
         for seed, folder in folders.items()
     ]
     several = runs[0] if len(seeds) > 1 else ()
     together = {
-        result.name: seeds_together(banks, result, [folder / "models" / result.name for folder in folders.values()])
+        result.name: seeds_together(material, result, [folder / "models" / result.name for folder in folders.values()])
         for result in several
     }
     return runs, together

@@ -9,24 +9,24 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as students_t
 
-from jaxresp.banks import Banks
 from jaxresp.evaluate.answers import answers_of_several
 from jaxresp.evaluate.result import Result
 from jaxresp.evaluate.sides import Side, judge_side, judge_sides
 from jaxresp.evaluate.words import number
+from jaxresp.material import Material
 from jaxresp.run_report.finished import answers_of
 from jaxresp.taxonomy import task_named
 
 ALL = "all together"
 
 
-def seeds_together(banks: Banks, result: Result, folders: Sequence[Path]) -> dict[str, Side]:
+def seeds_together(material: Material, result: Result, folders: Sequence[Path]) -> dict[str, Side]:
     """All that was tested, and each published test side, answered by the mean of the seeds' calibrated logits.
 
     Nothing is trained and nothing chosen for it.
 
     Args:
-        banks: with the rows that the model was asked about.
+        material: with the rows that the model was asked about.
         result: of one of the seeds.
         folders: with each seed's out_of_fold.csv of the same model.
 
@@ -34,7 +34,7 @@ def seeds_together(banks: Banks, result: Result, folders: Sequence[Path]) -> dic
         EvaluationError: the seeds did not answer the same question about the same rows.
     """
     task = task_named(result.task)
-    asked = banks.rows(task)
+    asked = material.rows(task)
     told = answers_of_several([answers_of(folder) for folder in folders])
     place = {name: i for i, name in enumerate(asked.recording.tolist())}
     tested = np.array([place[name] for name in told.recordings.tolist()])

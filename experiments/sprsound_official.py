@@ -29,7 +29,7 @@ from looking import corpus, look, shown, training_side, work, write
 from seeds import over_seeds
 from studying import Setting
 
-from jaxresp.banks import Banks
+from jaxresp.material import Material
 from jaxresp.run import RunConfig
 from jaxresp.taxonomy import task_named
 from jaxresp.train import TrainConfig
@@ -78,9 +78,9 @@ def main() -> None:
     if options.setting and not options.choose:
         parser.error("the tests are read with the settings in CHOSEN, so that the commit tells which")
     whole = corpus("sprsound")
-    banks = Banks(training_side(whole)) if options.choose else None
+    material = Material(training_side(whole)) if options.choose else None
     for name in options.task or TASKS:
-        if banks is None:
+        if material is None:
             runs, together = look(
                 f"{NAME}/{name}", whole, _of(CHOSEN[name], name, options.epochs), range(options.seeds)
             )
@@ -88,7 +88,7 @@ def main() -> None:
             continue
         settings = {each: _of(each, name, options.epochs) for each in options.setting or SETTINGS}
         folder = work() / "experiments" / NAME / "choose" / name
-        tried = choose(banks, folder, task_named(name), settings, n_folds=options.folds, score=SCORE, progress=shown)
+        tried = choose(material, folder, task_named(name), settings, n_folds=options.folds, score=SCORE, progress=shown)
         print(f"\n{name}, {options.folds} of {DEALT} folds of the training patients\n\n{table(tried, SCORE)}\n")
 
 

@@ -10,14 +10,13 @@ A finished trial or model is not done again. Features are computed once for all 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from jaxresp.banks import Banks
 from jaxresp.common_band import kept_in_band, wants_common_band
 from jaxresp.corpus.recordings import corpus_identity
 from jaxresp.evaluate import report
@@ -27,13 +26,17 @@ from jaxresp.features import FeatureBank
 from jaxresp.files import write_whole
 from jaxresp.frontend import FrontEnd
 from jaxresp.judging import judge
+from jaxresp.material import Material
 from jaxresp.models import NetworkConfig
-from jaxresp.run import Progress, RunConfig
+from jaxresp.run import RunConfig
 from jaxresp.run_report.finished import read_json
 from jaxresp.splits import make_split
 from jaxresp.sweep import Problem, sweep
 from jaxresp.taxonomy import Task, task_named
 from jaxresp.workdir import claim, sole_user
+
+#: Called with (model, what it is doing, fraction of it done).
+Progress = Callable[[str, str, float], None]
 
 
 @dataclass(frozen=True)
@@ -57,21 +60,21 @@ class Setting:
         return asdict(self.config) | {"network": dict(self.network)}
 
 
-def studied(banks: Banks, folder: Path, setting: Setting, progress: Progress) -> tuple[Result, ...]:
+def studied(material: Material, folder: Path, setting: Setting, progress: Progress) -> tuple[Result, ...]:
     """Train and judge every task on every front end of a setting; what is finished is read back.
 
     Raises:
         WorkdirMismatch, WorkdirInUse: the folder is another setting's, or another process is at work in it.
         SplitError: the corpus cannot be split so.
     """
-    config, whole = setting.config, banks.corpus
+    config, whole = setting.config, material.corpus
     with sole_user(folder, folder / "models", *folder.glob("models/*")):
         claim(
             folder / "run.json",
             {"config": setting.to_json(), "corpus": corpus_identity(whole), "jax": jax.__version__},
         )
         results = tuple(
-            _one_model(banks, folder, setting, task_named(name), frontend, progress)
+            _one_model(material, folder, setting, task_named(name), frontend, progress)
             for frontend in config.frontends()
             for name in config.tasks
         )
@@ -80,18 +83,18 @@ def studied(banks: Banks, folder: Path, setting: Setting, progress: Progress) ->
 
 
 def _one_model(
-    banks: Banks, folder: Path, setting: Setting, task: Task, frontend: FrontEnd, progress: Progress
+    material: Material, folder: Path, setting: Setting, task: Task, frontend: FrontEnd, progress: Progress
 ) -> Result:
     config, name = setting.config, f"{task.name}-{frontend.name}"
     models = folder / "models" / name
     if (models / "result.json").is_file():
         return read_json(models / "result.json", Result.from_json)
     progress(name, "features", 0.0)
-    asked, window = banks.rows(task), config.window_of(task)
+    asked, window = material.rows(task), config.window_of(task)
 
     def features_of(each: FrontEnd) -> FeatureBank:
         variants = config.variants if each.augments and config.training.balance != "smote" else 0
-        return banks.features(task, each, window, variants=variants, seed=config.seed)
+        return material.features(task, each, window, variants=variants, seed=config.seed)
 
     problem = Problem(
         name=name,
@@ -104,7 +107,7 @@ def _one_model(
     )
     trials = sweep(problem, models, n_trials=config.n_trials, report=lambda what, done: progress(name, what, done))
     judged = judge(problem, frontend, asked, trials, window, seed=config.seed)
-    result = replace(judged.result, left_out=banks.left_out(task))
+    result = replace(judged.result, left_out=material.left_out(task))
     if config.common_band and wants_common_band(task, frontend):
         narrow = frontend.in_common_band()
         told = kept_in_band(

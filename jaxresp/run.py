@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from jaxresp import shipped
-from jaxresp.banks import Banks
 from jaxresp.classifier import Classifier, Spec, classifier_name
 from jaxresp.cohort import Cohort
 from jaxresp.common_band import kept_in_band, wants_common_band
@@ -42,6 +41,7 @@ from jaxresp.features import FeatureBank
 from jaxresp.files import sha256, write_whole
 from jaxresp.frontend import FrontEnd, InvalidFrontend, frontend_from_dict
 from jaxresp.judging import judge
+from jaxresp.material import Material
 from jaxresp.models import NetworkConfig
 from jaxresp.run_report import write_html
 from jaxresp.run_report.finished import answers_of, read_json
@@ -151,8 +151,8 @@ def _run(
     claim(work / "run.json", mine)  # trials of another configuration or corpus must not be taken for its own
     tasks = sorted(map(task_named, config.tasks), key=lambda task: task.labels_intervals)  # those of one bank together
     todo = [(task, frontend) for frontend in config.frontends() for task in tasks]
-    banks = Banks(corpus)
-    splits = {task.name: _split(banks.rows(task), task, config) for task in tasks}  # they may be impossible
+    material = Material(corpus)
+    splits = {task.name: _split(material.rows(task), task, config) for task in tasks}  # they may be impossible
     done: dict[str, Result] = {}
     tracker: Tracker | None = None
     for i, (task, frontend) in enumerate(todo):
@@ -170,14 +170,14 @@ def _run(
             tracker = import_module("jaxresp.tracking").Tracker(work, _experiment(corpus), tracking_uri)
         problem = Problem(
             name=name,
-            bank=_features(banks, task, frontend, config),
-            labels=banks.rows(task).labels(task),
+            bank=_features(material, task, frontend, config),
+            labels=material.rows(task).labels(task),
             task=task,
             network=NetworkConfig(frontend.network, config.filters, config.dense),
             training=replace(config.training, seed=config.seed),
             split=splits[task.name],
         )
-        done[name] = _one_model(problem, frontend, banks, work, config, tracker, part)
+        done[name] = _one_model(problem, frontend, material, work, config, tracker, part)
     results = tuple(
         done[classifier_name(task_named(t), frontend)] for t in config.tasks for frontend in config.frontends()
     )
@@ -198,13 +198,13 @@ def _run(
 def _one_model(
     problem: Problem,
     frontend: FrontEnd,
-    banks: Banks,
+    material: Material,
     work: Path,
     config: RunConfig,
     tracker: Tracker,
     progress: Callable[[str, float], None],
 ) -> Result:
-    folder, corpus = work / "models" / problem.name, banks.rows(problem.task)
+    folder, corpus = work / "models" / problem.name, material.rows(problem.task)
     problem.split.assert_proven(corpus.patient)
     study = tracker.start_study(problem.name, problem.training, {"corpus": corpus.fingerprint, "code": code_version()})
     try:
@@ -217,14 +217,14 @@ def _one_model(
             tracker.log_trial(study, trial)
         network, window = best_trial(trials).network, config.window_of(problem.task)
         judged = judge(problem, frontend, corpus, trials, window, seed=config.seed)
-        result = replace(judged.result, left_out=banks.left_out(problem.task))
+        result = replace(judged.result, left_out=material.left_out(problem.task))
         if common_band:
             narrow = _in_common_band(frontend)
             told = kept_in_band(
                 folder / "common_band.json",
                 problem,
                 trials,
-                lambda: _features(banks, problem.task, narrow, config),
+                lambda: _features(material, problem.task, narrow, config),
                 narrow.heard,
                 corpus,
                 judged.probabilities,
@@ -284,9 +284,9 @@ def _in_common_band(frontend: FrontEnd) -> FrontEnd:
         ) from error
 
 
-def _features(banks: Banks, task: Task, frontend: FrontEnd, config: RunConfig) -> FeatureBank:
+def _features(material: Material, task: Task, frontend: FrontEnd, config: RunConfig) -> FeatureBank:
     variants = config.variants if frontend.augments and config.training.balance != "smote" else 0
-    return banks.features(task, frontend, config.window_of(task), variants=variants, seed=config.seed)
+    return material.features(task, frontend, config.window_of(task), variants=variants, seed=config.seed)
 
 
 def _split(corpus: Corpus, task: Task, config: RunConfig) -> Split:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from jaxresp.banks import Banks
 from jaxresp.corpus import interval_corpus
 from jaxresp.evaluate.metrics import classification_metrics
+from jaxresp.material import Material
 from jaxresp.run import RunConfig
 from jaxresp.run_report.finished import answers_of
 from jaxresp.taxonomy import CYCLES_BINARY
@@ -131,12 +131,12 @@ def test_a_look_judges_every_seed_and_all_of_them_as_one(looking, studying, seed
 def test_choosing_sees_no_recording_of_a_test_and_is_no_look(
     looking, studying, choosing, ledger, easy_corpus, monkeypatch, tmp_path
 ):
-    banks, fitted = Banks(looking.training_side(easy_corpus)), []
-    assert set(banks.corpus.official_split.tolist()) == {"train"}
-    assert len(banks.corpus) == np.sum(easy_corpus.official_split == "train")
+    material, fitted = Material(looking.training_side(easy_corpus)), []
+    assert set(material.corpus.official_split.tolist()) == {"train"}
+    assert len(material.corpus) == np.sum(easy_corpus.official_split == "train")
 
     def fit(bank, labels, *_, train, validation, on_epoch, **__):
-        patients = banks.rows(CYCLES_BINARY).patient
+        patients = material.rows(CYCLES_BINARY).patient
         assert set(patients[train]).isdisjoint(patients[validation])
         assert len(set(patients[train]) | set(patients[validation])) == len(set(patients.tolist()))
         fitted.append(set(patients[validation].tolist()))
@@ -146,14 +146,14 @@ def test_choosing_sees_no_recording_of_a_test_and_is_no_look(
     monkeypatch.setattr(choosing, "fit", fit)
     settings = {"a": studying.Setting(SMALL), "b": studying.Setting(replace(SMALL, dense=8))}
     asked = {"n_folds": 2, "score": "ICBHI Score", "progress": lambda *_: None}
-    tried = choosing.choose(banks, tmp_path, CYCLES_BINARY, settings, **asked)
+    tried = choosing.choose(material, tmp_path, CYCLES_BINARY, settings, **asked)
     assert len(fitted) == 4 and fitted[0].isdisjoint(fitted[1]) and not ledger.exists()
     assert [each.loss for each in tried] == sorted(each.loss for each in tried)
     assert {each.name for each in tried} == {"a", "b"} and tried[0].n_patients == len(fitted[0] | fitted[1])
-    again = choosing.choose(banks, tmp_path, CYCLES_BINARY, settings, **asked)
+    again = choosing.choose(material, tmp_path, CYCLES_BINARY, settings, **asked)
     assert len(fitted) == 4 and again == tried
     with pytest.raises(WorkdirMismatch):
-        choosing.choose(banks, tmp_path, CYCLES_BINARY, {"a": settings["b"]}, **asked)
+        choosing.choose(material, tmp_path, CYCLES_BINARY, {"a": settings["b"]}, **asked)
 
 
 def test_a_network_that_is_too_sure_loses_nothing_by_it(choosing):

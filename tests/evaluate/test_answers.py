@@ -96,7 +96,7 @@ def test_several_models_as_one_answer_by_the_mean_of_their_logits() -> None:
     np.testing.assert_allclose(together.probabilities, softmax(logits.mean(0)), atol=1e-6)
     np.testing.assert_array_equal(together.labels, LABELS)
     with pytest.raises(UnknownPatients):
-        answers_of_several([each[0], read_answers(table().rpartition("p17")[0], "less")])
+        answers_of_several([each[0], read_answers(table().rpartition("p17_1,")[0], "less")])
 
 
 def test_a_patient_s_answer_is_the_geometric_mean_of_his_units_odds() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-import jaxresp.banks
+import jaxresp.material
 import jaxresp.run
 import jaxresp.sweep
 import jaxresp.tracking
@@ -101,7 +101,7 @@ def untracked(monkeypatch, banks, no_tracker) -> None:
         return banks[key]
 
     monkeypatch.setattr(jaxresp.tracking, "Tracker", no_tracker)
-    monkeypatch.setattr(jaxresp.banks, "build_bank", bank_of)
+    monkeypatch.setattr(jaxresp.material, "build_bank", bank_of)
     monkeypatch.setattr(jaxresp.run, "write_html", lambda work, file: None)
 
 

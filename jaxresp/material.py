@@ -1,4 +1,4 @@
-"""What the models of one run are trained on: the rows of each task, and their features, kept while they are of use."""
+"""What the models of one run are made of: the rows of each task, and their features, kept while they are of use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxresp.taxonomy import Task
 from jaxresp.window import WindowConfig
 
 
-class Banks:
+class Material:
     """Rows and features of a corpus, for task after task.
 
     Tasks that ask about the same rows share them. Only the features that were asked for last are kept, in every band
