@@ -1,13 +1,14 @@
 """Settings chosen on the training side of a publisher's split, by whole patients. No test is read, no look entered.
 
-The training patients are dealt out over some folds; a fold's patients stop the training and are judged, all others
-train. One fold takes a quarter of the time of all, and tells settings apart only as far as its interval does.
+In every round a quarter of the training patients of every class is drawn, who stop the training and are judged; all
+others train. Round k draws whom the look with seed k draws. One round tells settings apart only as far as its interval
+does; more are means over other draws of the same patients.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,12 +27,10 @@ from jaxresp.features import FeatureBank
 from jaxresp.files import write_whole
 from jaxresp.material import Material
 from jaxresp.models import storage
-from jaxresp.splits import Fold, grouped_stratified_folds
+from jaxresp.splits.grouped import VALIDATION_FRACTION, train_and_validation
 from jaxresp.taxonomy import Task
 from jaxresp.train import fit, predict
 from jaxresp.workdir import claim
-
-DEALT = 4  # folds that the training patients are dealt out over: as many patients then validate as in a run
 
 #: Too sure a network, or by label smoothing one that is not sure enough, is no worse for it once it is calibrated.
 TEMPERATURES = np.geomspace(0.25, 4.0, 33)
@@ -39,16 +38,16 @@ TEMPERATURES = np.geomspace(0.25, 4.0, 33)
 
 @dataclass(frozen=True)
 class Tried:
-    """What a setting reached on the folds that were asked.
+    """What a setting reached in some rounds.
 
     Attributes:
         name: of the setting.
-        loss: class-balanced log loss at the best of TEMPERATURES, on all rows judged.
-        score: of the task's challenge, and its 95 % interval over patients; of the most probable classes.
-        interval: that.
-        epochs: the best one of each fold.
+        loss: class-balanced log loss at the best of TEMPERATURES, on the rows of all rounds.
+        score: of the task's challenge, for the most probable classes of the same rows.
+        interval: its 95 %, over patients.
+        epochs: the best one of each round.
         minutes: of processor time.
-        n: rows judged.
+        n: rows judged; of several rounds, a row counts in each.
         n_patients: whose they are.
     """
 
@@ -68,18 +67,18 @@ def choose(
     task: Task,
     settings: Mapping[str, Setting],
     *,
-    n_folds: int,
+    n_rounds: int,
     score: str,
     progress: Progress,
 ) -> list[Tried]:
-    """Try every setting on the first `n_folds` of DEALT folds. A finished fold is read back.
+    """Try every setting in the first rounds. A finished round is read back.
 
     Args:
         material: of the training side alone; see `looking.training_side`.
-        folder: where finished folds are kept.
+        folder: where finished rounds are kept.
         task: the question; its challenge has `score`.
         settings: name → what to try. Its split, folds and trials are not looked at, and it has one front end.
-        n_folds: how many of the folds.
+        n_rounds: how many.
         score: which of the challenge's scores is told beside the loss.
         progress: called with the setting, what it does, and the fraction of all done.
 
@@ -94,7 +93,7 @@ def choose(
                 task,
                 setting,
                 name,
-                n_folds,
+                n_rounds,
                 score,
                 lambda model, what, done, i=i: progress(model, what, (i + done) / len(settings)),
             )
@@ -133,7 +132,7 @@ def _try(
     task: Task,
     setting: Setting,
     name: str,
-    n_folds: int,
+    n_rounds: int,
     score: str,
     progress: Progress,
 ) -> Tried:
@@ -143,21 +142,25 @@ def _try(
     bank = material.features(task, frontend, config.window_of(task), variants=variants, seed=config.seed)
     mine = {"setting": setting.to_json(), "corpus": corpus_identity(material.corpus), "jax": jax.__version__}
     claim(folder / "setting.json", mine)
-    labels, seed = asked.labels(task), setting.config.seed
-    folds = grouped_stratified_folds(asked.patient, labels, n_folds=DEALT, seed=seed, classes=task.classes)[:n_folds]
+    labels, every = asked.labels(task), np.arange(len(asked))
+    rounds = [
+        train_and_validation(asked.patient, labels, every, validation_fraction=VALIDATION_FRACTION, seed=k)
+        for k in range(n_rounds)
+    ]
     told = [
-        _fold(
-            folder / f"fold-{k}.npz",
+        _round(
+            folder / f"round-{k}.npz",
             task,
             setting,
             bank,
             labels,
-            fold,
-            lambda what, done, k=k: progress(name, f"fold {k + 1}: {what}", (k + done) / n_folds),
+            k,
+            *sides,
+            lambda what, done, k=k: progress(name, f"round {k + 1}: {what}", (k + done) / n_rounds),
         )
-        for k, fold in enumerate(folds)
+        for k, sides in enumerate(rounds)
     ]
-    rows = np.concatenate([fold.test for fold in folds])
+    rows = np.concatenate([judged for _, judged in rounds])
     logits = np.concatenate([each["logits"] for each in told])
     probabilities = np.asarray(models.probabilities(logits))
     confusion = confusion_matrix(labels[rows], probabilities.argmax(1), len(task.classes))
@@ -165,7 +168,7 @@ def _try(
         name,
         calibrated_loss(labels[rows], logits),
         challenge_scores(task, confusion)[score],
-        score_intervals(task, labels[rows], probabilities, asked.patient[rows], seed=seed)[score],
+        score_intervals(task, labels[rows], probabilities, asked.patient[rows])[score],
         tuple(int(each["best_epoch"][0]) for each in told),
         float(sum(each["minutes"][0] for each in told)),
         len(rows),
@@ -173,31 +176,32 @@ def _try(
     )
 
 
-def _fold(
+def _round(
     file: Path,
     task: Task,
     setting: Setting,
     bank: FeatureBank,
     labels: Int[np.ndarray, " rows"],
-    fold: Fold,
-    progress: Progress,
+    seed: int,
+    others: Int[np.ndarray, " others"],
+    judged: Int[np.ndarray, " judged"],
+    progress: Callable[[str, float], None],
 ) -> Mapping[str, np.ndarray]:
-    """Logits of the fold's patients, its best epoch, and the minutes it took."""
+    """Logits of the rows judged, the best epoch, and the minutes it took."""
     if file.is_file():
         return storage.unpack(file.read_bytes())
     (frontend,) = setting.config.frontends()
-    training = replace(setting.config.training, seed=setting.config.seed)
+    training = replace(setting.config.training, seed=seed)
     network, started = setting.network_of(frontend), time.process_time()
 
     def on_epoch(epoch: int, losses: dict[str, float]) -> None:
         what = f"epoch {epoch}, loss {losses['train_loss']:.3f}, validation {losses['validation_loss']:.3f}"
         progress(what, epoch / training.max_epochs)
 
-    others = np.concatenate([fold.train, fold.validation])
-    fitted = fit(bank, labels, task, network, training, train=others, validation=fold.test, on_epoch=on_epoch)
+    fitted = fit(bank, labels, task, network, training, train=others, validation=judged, on_epoch=on_epoch)
     graph, _ = models.create(network, bank.features.shape[-1], task.n_outputs, 0)
     told = {
-        "logits": predict(graph, fitted.weights, fitted.standardisation, bank, fold.test),
+        "logits": predict(graph, fitted.weights, fitted.standardisation, bank, judged),
         "best_epoch": np.array([fitted.best_epoch]),
         "minutes": np.array([(time.process_time() - started) / 60]),
     }

@@ -1,10 +1,10 @@
 """SPRSound's challenge tasks on its official tests: events 1-1 and 1-2, recordings 2-1 and 2-2.
 
-    python experiments/sprsound_official.py --choose [--task sprsound-2-2 …] [--setting NAME …] [--folds 1]
+    python experiments/sprsound_official.py --choose [--task sprsound-2-2 …] [--setting NAME …] [--rounds 1]
     python experiments/sprsound_official.py [--task sprsound-2-2 …] [--seeds 5]       reads the tests; see the ledger
 
-Settings are chosen on training patients alone, task by task, of SETTINGS; what was chosen stands in CHOSEN. Each fold
-of `--choose` (of four) and each seed of a look is kept when it is done, and the same command continues. With several
+Settings are chosen on training patients alone, task by task, of SETTINGS; what was chosen stands in CHOSEN. Each round
+of `--choose` and each seed of a look is kept when it is done, and the same command continues. With several
 seeds there is a further row: the mean of their calibrated logits, for which nothing is trained.
 
 The headline is the inter-patient test (355 recordings of 41 children whom nobody trained on). The 379 of the
@@ -20,11 +20,10 @@ recordings of 63 training patients who validated, and who also chose the epoch.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from choosing import DEALT, choose, table
+from choosing import choose, table
 from looking import corpus, look, shown, training_side, work, write
 from seeds import over_seeds
 from studying import Setting
@@ -50,16 +49,23 @@ CONFIG = RunConfig(
 )
 
 
-def setting(network: Mapping[str, Any] | None = None, filters: int = CONFIG.filters, **training: Any) -> Setting:
-    """CONFIG with some things changed."""
-    config = replace(CONFIG, filters=filters, training=replace(CONFIG.training, **training))
-    return Setting(config, dict(network or {}))
+_MASKS: dict[str, Any] = {"time_mask": 0.1, "frequency_mask": 0.15}
+_COSINE: dict[str, Any] = {"schedule": "cosine", "warmup_epochs": 1.0, "patience": 10}
 
-
-SETTINGS: dict[str, Setting] = {
-    "plain": setting(),
-    "wide": setting(filters=16),
-    "no-weights": setting(balance="none"),
+#: Name → what differs from CONFIG: filters, blocks, else of its training.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "wide": {"filters": 16},
+    "four-blocks": {"blocks": 4},
+    "no-weights": {"balance": "none"},
+    "even-batches": {"balance": "balanced_sampling"},
+    "masks": _MASKS,
+    "mixup": {"mixup": 0.2},
+    "smooth-labels": {"label_smoothing": 0.1},
+    "cosine": _COSINE,
+    "masks-mixup-cosine": _MASKS | _COSINE | {"mixup": 0.2},
+    "masks-mixup-cosine-four-blocks": _MASKS | _COSINE | {"mixup": 0.2, "blocks": 4},
+    "masks-mixup-cosine-even-batches": _MASKS | _COSINE | {"mixup": 0.2, "balance": "balanced_sampling"},
 }
 
 #: Task → name of its setting. Not yet chosen by --choose.
@@ -71,7 +77,7 @@ def main() -> None:
     parser.add_argument("--task", action="append", choices=TASKS, help="by default all four, one after the other")
     parser.add_argument("--setting", action="append", choices=SETTINGS, help="to choose from, by default all")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--folds", type=int, default=1, choices=range(1, DEALT + 1), help=f"of {DEALT}, with --choose")
+    parser.add_argument("--rounds", type=int, default=1, help="with --choose: draws of validation patients")
     parser.add_argument("--epochs", type=int, default=CONFIG.training.max_epochs, help="at most")
     parser.add_argument("--choose", action="store_true", help="try settings on training patients; reads no test")
     options = parser.parse_args()
@@ -82,20 +88,25 @@ def main() -> None:
     for name in options.task or TASKS:
         if material is None:
             runs, together = look(
-                f"{NAME}/{name}", whole, _of(CHOSEN[name], name, options.epochs), range(options.seeds)
+                f"{NAME}/{name}", whole, setting(CHOSEN[name], name, options.epochs), range(options.seeds)
             )
             write(f"{NAME}-{name.removeprefix('sprsound-')}", over_seeds(runs, together, SCORE), whole)
             continue
-        settings = {each: _of(each, name, options.epochs) for each in options.setting or SETTINGS}
+        settings = {each: setting(each, name, options.epochs) for each in options.setting or SETTINGS}
         folder = work() / "experiments" / NAME / "choose" / name
-        tried = choose(material, folder, task_named(name), settings, n_folds=options.folds, score=SCORE, progress=shown)
-        print(f"\n{name}, {options.folds} of {DEALT} folds of the training patients\n\n{table(tried, SCORE)}\n")
+        tried = choose(
+            material, folder, task_named(name), settings, n_rounds=options.rounds, score=SCORE, progress=shown
+        )
+        print(f"\n{name}, {options.rounds} draws of a quarter of the training patients\n\n{table(tried, SCORE)}\n")
 
 
-def _of(name: str, task: str, epochs: int) -> Setting:
-    config = SETTINGS[name].config
-    training = replace(config.training, max_epochs=epochs)
-    return replace(SETTINGS[name], config=replace(config, tasks=(task,), training=training))
+def setting(name: str, task: str, epochs: int) -> Setting:
+    """One of SETTINGS, for a task."""
+    changes = dict(SETTINGS[name])
+    filters = changes.pop("filters", CONFIG.filters)
+    network = {"blocks": changes.pop("blocks")} if "blocks" in changes else {}
+    training = replace(CONFIG.training, **{"max_epochs": epochs} | changes)
+    return Setting(replace(CONFIG, tasks=(task,), filters=filters, training=training), network)
 
 
 if __name__ == "__main__":
