@@ -97,7 +97,7 @@ def main() -> None:
         tried = choose(
             material, folder, task_named(name), settings, n_rounds=options.rounds, score=SCORE, progress=shown
         )
-        print(f"\n{name}, {options.rounds} draws of a quarter of the training patients\n\n{table(tried, SCORE)}\n")
+        print(f"\n{name}, rounds of a quarter of the training patients: {options.rounds}\n\n{table(tried, SCORE)}\n")
 
 
 def setting(name: str, task: str, epochs: int) -> Setting:
