@@ -297,7 +297,9 @@ def averages_line(metrics: Metrics) -> str:
         "weighted precision": metrics.weighted_precision,
         "weighted F1": metrics.weighted_f1,
     }
-    return _named("Averages", averages)
+    shares = [share / metrics.n for share in metrics.support if 0 < share < metrics.n]
+    guess = f" A guess reaches a PR-AUC of {number(float(np.mean(shares)))}." if shares else ""
+    return _named("Averages", averages) + guess
 
 
 def _models(results: Sequence[Result]) -> str:
