@@ -281,7 +281,8 @@ def common_band_line(told: InBand) -> str:
     less = ", ".join(f"{in_words(name)} {with_sign(difference)}" for name, difference in told.less.items())
     return (
         f"In the common band, heard: {told.heard}. The networks of every fold were fitted anew with the settings that "
-        f"its validation preferred in the wider band; the released one hears the wider band. Less that, paired: {less}."
+        f"its validation preferred in the wider band; the released one hears the wider band. Less the wider band's "
+        f"numbers, paired: {less}."
     )
 
 
