@@ -12,9 +12,9 @@ intra-patient test are of children who also train, and the combined 734 stand be
 published: task 2-1 .745, task 2-2 .539 (arXiv 2303.04104; on which test recordings is not known). "Better" is said only
 where the lower end of the interval over patients is above.
 
-Expected time: five seeds of all four tasks 1.5 hours on two quiet cores. Estimated from single epochs beside other work:
-with 8 filters one takes 12 to 16 s of processor time for recordings and 12 s for events, and judging a seed 11 s; so 30
-epochs, a setting tried or a seed, are 6 to 8 minutes of processor time.
+Expected time: five seeds of all four tasks 1.5 hours on two quiet cores. Estimated from single epochs beside other
+work: with 8 filters one takes 12 to 16 s of processor time for recordings and 12 s for events, and judging a seed 11 s;
+so 30 epochs, a setting tried or a seed, are 6 to 8 minutes of processor time.
 Expected number: the tests were not yet read. Task 2-1, 8 filters, 12 epochs, one seed: .659 [.555-.737] on the 434
 recordings of 63 training patients who validated, and who also chose the epoch.
 """
