@@ -1,0 +1,74 @@
+"""What a loss that is no number is reported with: the step, the recordings it saw, and what to do."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float32, Int
+
+from jaxresp.errors import JaxrespError
+from jaxresp.features import FeatureBank
+from jaxresp.train.config import TrainConfig
+
+
+class NonFiniteLoss(JaxrespError):
+    """Training diverged.
+
+    Attributes:
+        epoch: 1 for the first.
+        step: 1 for the first of the epoch; None where it is not a step's loss.
+        recordings: rows of the corpus: of the batch of that step, or those whose own features are no numbers.
+    """
+
+    def __init__(self, message: str, *, epoch: int, step: int | None = None, recordings: tuple[int, ...] = ()):
+        super().__init__(message)
+        self.epoch, self.step, self.recordings = epoch, step, recordings
+
+
+def check_losses(
+    losses: Float32[np.ndarray, " steps"],
+    shown: Int[np.ndarray, "steps batch"],
+    epoch: int,
+    config: TrainConfig,
+    bank: FeatureBank,
+) -> None:
+    """Whether an epoch's losses are numbers.
+
+    Args:
+        losses: of every step.
+        shown: recording of every window that each step saw; −1 for a made-up one.
+        epoch: 1 for the first.
+        config: for the message.
+        bank: of the recordings.
+
+    Raises:
+        NonFiniteLoss: with the first step at which one is not.
+    """
+    if np.isfinite(losses).all():
+        return
+    step = int(np.argmin(np.isfinite(losses)))
+    recordings = tuple(np.unique(shown[step][shown[step] >= 0]).tolist())
+    raise NonFiniteLoss(
+        f"the training loss became {losses[step]} in epoch {epoch}, step {step + 1} of {len(losses)} (learning rate "
+        f"{config.learning_rate:g}, windows of {bank.named(recordings)}); use a lower learning rate, or a clip_norm",
+        epoch=epoch,
+        step=step + 1,
+        recordings=recordings,
+    )
+
+
+def check_features(bank: FeatureBank, rows: Int[np.ndarray, " rows"], by: tuple[np.ndarray, np.ndarray]) -> None:
+    """Whether features are numbers, at the cost of looking at what is fitted on them: one that is not spoils all.
+
+    Raises:
+        NonFiniteLoss: with the recordings whose features are not.
+    """
+    if all(np.isfinite(each).all() for each in by):
+        return
+    bad = rows[~np.isfinite(bank.clean[rows]).all((1, 2))]
+    recordings = tuple(np.unique(bank.recording[bad]).tolist())
+    raise NonFiniteLoss(
+        f"features of {bank.named(recordings)} are not finite, so that no loss can be; leave these recordings out, or "
+        "correct what computes the features",
+        epoch=0,
+        recordings=recordings,
+    )
