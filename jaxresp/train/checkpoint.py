@@ -116,12 +116,12 @@ class Checkpoint:
             return None
         if differing := _differing(meta["training"], self.training):
             raise CheckpointMismatch(
-                f"{self.path} is the checkpoint of another training (its {differing} differ); "
+                f"{self.path} is the checkpoint of another training (they differ in {differing}); "
                 "name another file, or remove this one"
             )
         if differing := _differing(meta["environment"], self.environment):
             warnings.warn(
-                f"{self.path} was written with another {differing}: going on would not give the numbers of an unbroken "
+                f"{self.path} was written elsewhere (they differ in {differing}): going on would not give the numbers of an unbroken "
                 "training, so that it begins anew and will overwrite it",
                 CheckpointWarning,
                 stacklevel=2,

@@ -186,7 +186,7 @@ def _training(
     sides = {"train": train} if validation is None else {"train": train, "validation": validation}
     return {
         "configuration": config.to_dict() | {"epochs": epochs},
-        "network": {"network": network.name} | network.to_dict(),
+        "network": {f"network {name}": value for name, value in network.to_dict().items()},
         "task": [task.name, *task.classes],
         "features": bank.sha256,
         "labels": {f"labels of {side}": _hash(labels[rows]) for side, rows in sides.items()},
