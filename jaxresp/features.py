@@ -133,7 +133,7 @@ def build_bank(
     return FeatureBank(features, windows.recording, len(corpus), names=corpus.recording.tolist())
 
 
-def _aligned(shape: tuple[int, ...]) -> Float32[np.ndarray, "..."]:
+def _aligned(shape: tuple[int, ...]) -> Float32[np.ndarray, "windows variants frames coefficients"]:
     """An empty array that XLA's CPU device can use where it lies."""
     n_bytes = math.prod(shape) * 4
     memory = np.empty(n_bytes + _ALIGNMENT_BYTES, np.uint8)

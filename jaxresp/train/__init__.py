@@ -7,17 +7,26 @@ slower than outside it; dispatch is asynchronous, and nothing is read back befor
 
 from __future__ import annotations
 
+from jaxresp.train.checkpoint import CheckpointMismatch, CheckpointUnwritable, CheckpointWarning
 from jaxresp.train.config import InvalidTraining, TrainConfig
+from jaxresp.train.diverged import NonFiniteLoss
 from jaxresp.train.fitted import Fit, Standardisation, fit_standardisation, from_arrays, standardise, to_arrays
-from jaxresp.train.fitting import NonFiniteLoss, fit
+from jaxresp.train.fitting import EmptySide, fit
+from jaxresp.train.mesh import MeshError, data_mesh
 from jaxresp.train.predicting import embed_windows, predict, predict_windows, window_logits
 
 __all__ = [
+    "CheckpointMismatch",
+    "CheckpointUnwritable",
+    "CheckpointWarning",
+    "EmptySide",
     "Fit",
     "InvalidTraining",
+    "MeshError",
     "NonFiniteLoss",
     "Standardisation",
     "TrainConfig",
+    "data_mesh",
     "embed_windows",
     "fit",
     "fit_standardisation",

@@ -121,8 +121,8 @@ class Checkpoint:
             )
         if differing := _differing(meta["environment"], self.environment):
             warnings.warn(
-                f"{self.path} was written elsewhere (they differ in {differing}): going on would not give the numbers of an unbroken "
-                "training, so that it begins anew and will overwrite it",
+                f"{self.path} was written elsewhere (they differ in {differing}), and going on would not give the "
+                "numbers of an unbroken training; it begins anew and will overwrite the file",
                 CheckpointWarning,
                 stacklevel=2,
             )

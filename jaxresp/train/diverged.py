@@ -8,6 +8,7 @@ from jaxtyping import Float32, Int
 from jaxresp.errors import JaxrespError
 from jaxresp.features import FeatureBank
 from jaxresp.train.config import TrainConfig
+from jaxresp.train.sampling import Sampler
 
 
 class NonFiniteLoss(JaxrespError):
@@ -26,7 +27,7 @@ class NonFiniteLoss(JaxrespError):
 
 def check_losses(
     losses: Float32[np.ndarray, " steps"],
-    shown: Int[np.ndarray, "steps batch"],
+    sampler: Sampler,
     epoch: int,
     config: TrainConfig,
     bank: FeatureBank,
@@ -35,7 +36,7 @@ def check_losses(
 
     Args:
         losses: of every step.
-        shown: recording of every window that each step saw; −1 for a made-up one.
+        sampler: what the batches were drawn from.
         epoch: 1 for the first.
         config: for the message.
         bank: of the recordings.
@@ -46,7 +47,8 @@ def check_losses(
     if np.isfinite(losses).all():
         return
     step = int(np.argmin(np.isfinite(losses)))
-    recordings = tuple(np.unique(shown[step][shown[step] >= 0]).tolist())
+    shown = sampler.recording[sampler.plan(epoch).rows[step]]
+    recordings = tuple(np.unique(shown[shown >= 0]).tolist())  # without those made up
     raise NonFiniteLoss(
         f"the training loss became {losses[step]} in epoch {epoch}, step {step + 1} of {len(losses)} (learning rate "
         f"{config.learning_rate:g}, windows of {bank.named(recordings)}); use a lower learning rate, or a clip_norm",

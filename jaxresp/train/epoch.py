@@ -23,40 +23,30 @@ from jaxtyping import Array, Float32, Int32, PRNGKeyArray
 
 from jaxresp.train.fitted import Standardisation, standardise
 from jaxresp.train.mesh import everywhere, shared_out
-from jaxresp.train.sampling import Plan, Sampler
+from jaxresp.train.sampling import Sampler
 from jaxresp.train.step import Hyper, State, StepConfig, take_step
 
 _SHORTEST_PLAN = 16
 
 
-class Rows(NamedTuple):
-    """What all batches of one training are drawn from, on the device.
+class _Batch(NamedTuple):
+    """What a step is told, on the device; or a whole epoch of it.
 
     Attributes:
-        x: features as they were computed.
-        y: class of each row.
-        weights: how much a row of each class counts.
-        by: what features are standardised by.
+        place: of each window among the features.
+        variant: which of its variants is shown.
+        labels: its class.
+        weight: how much it counts.
+        number: of the epoch and of the step.
+        learning_rate: of the step.
     """
 
-    x: Float32[Array, "rows variants frames coefficients"]
-    y: Int32[Array, " rows"]
-    weights: Float32[Array, " classes"]
-    by: Standardisation
-
-
-class _Batch(NamedTuple):
-    """Which windows a step shows, and what else it needs to know; or a whole epoch of these."""
-
-    rows: Int32[Array, "*steps batch"]
+    place: Int32[Array, "*steps batch"]
     variant: Int32[Array, "*steps batch"]
+    labels: Int32[Array, "*steps batch"]
+    weight: Float32[Array, "*steps batch"]
     number: Int32[Array, "*steps 2"]
     learning_rate: Float32[Array, "*steps"]
-
-
-def rows_on_device(sampler: Sampler, by: Standardisation, mesh: Mesh | None = None) -> Rows:
-    """What a sampler holds, where training takes place. The features are there already."""
-    return Rows(sampler.x, *jax.device_put((sampler.y, sampler.weights, by), everywhere(mesh)))
 
 
 def one_call() -> bool:
@@ -66,8 +56,7 @@ def one_call() -> bool:
 
 def run_epoch(
     state: State,
-    rows: Rows,
-    plan: Plan,
+    sampler: Sampler,
     epoch: int,
     key: PRNGKeyArray,
     hyper: Hyper,
@@ -78,13 +67,12 @@ def run_epoch(
     mesh: Mesh | None = None,
     compiled: bool | None = None,
 ) -> tuple[State, Float32[np.ndarray, " steps"]]:
-    """Take every step of a plan.
+    """Take every step of an epoch.
 
     Args:
         state: after the epoch before; it is used up.
-        rows: what batches are drawn from.
-        plan: which rows each step shows.
-        epoch: its number; dropout and whatever else is drawn are a function of the key, of it and of the step.
+        sampler: what batches are drawn from; its features are where the training takes place.
+        epoch: 1 for the first; dropout and whatever else is drawn are a function of the key, of it and of the step.
         key: of the training.
         hyper: the numbers of every step, on the device; its learning rate is not used.
         learning_rates: of each step.
@@ -96,26 +84,32 @@ def run_epoch(
     Returns:
         The state, and the loss of every step, read once at the end.
     """
+    plan = sampler.plan(epoch)
+    labels = sampler.y[plan.rows]
+    number = np.stack([np.full(sampler.steps, epoch), np.arange(sampler.steps)], 1).astype(np.int32)
+    batches = _Batch(
+        sampler.place[plan.rows].astype(np.int32), plan.variant, labels, sampler.weights[labels], number, learning_rates
+    )
     with jax.transfer_guard("disallow"):  # what is put and got by name, as here, is allowed
-        number = np.stack([np.full(len(plan.rows), epoch), np.arange(len(plan.rows))], 1).astype(np.int32)
-        batches = _Batch(plan.rows, plan.variant, number, learning_rates)
+        by = jax.device_put(sampler.by, everywhere(mesh))
         if one_call() if compiled is None else compiled:
             filled = jax.tree.map(lambda each: np.resize(each, (_rounded_up(len(each)), *each.shape[1:])), batches)
-            where = _placed_like(filled, mesh, axis=1)
-            steps = jax.device_put(np.int32(len(plan.rows)), everywhere(mesh))
+            placed = jax.device_put(filled, _where(mesh, axis=1))
+            steps = jax.device_put(np.int32(sampler.steps), everywhere(mesh))
             state, losses = _all_steps(
-                state, rows, jax.device_put(filled, where), steps, key, hyper, graph=graph, static=static, mesh=mesh
+                state, sampler.source, by, placed, steps, key, hyper, graph=graph, static=static, mesh=mesh
             )
-            return state, jax.device_get(losses)[: len(plan.rows)]
+            return state, jax.device_get(losses)[: sampler.steps]
         each = [_Batch(*parts) for parts in zip(*batches, strict=True)]
-        placed = jax.device_put(each, [_placed_like(batch, mesh, axis=0) for batch in each])
-        state, device_losses = _step_by_step(state, rows, placed, key, hyper, graph, static, mesh)
-        return state, np.array(jax.device_get(device_losses), np.float32)
+        placed = jax.device_put(each, [_where(mesh, axis=0)] * len(each) if mesh else None)
+        state, losses = _step_by_step(state, sampler.source, by, placed, key, hyper, graph, static, mesh)
+        return state, np.array(jax.device_get(losses), np.float32)
 
 
 def _step_by_step(
     state: State,
-    rows: Rows,
+    source: Float32[Array, "all variants frames coefficients"],
+    by: Standardisation,
     batches: Sequence[_Batch],
     key: PRNGKeyArray,
     hyper: Hyper,
@@ -126,8 +120,8 @@ def _step_by_step(
     losses = []
     for batch in batches:
         # In a call of its own, so that the step is compiled once for banks of every size.
-        taken = _taken(rows, batch, key)
-        state, loss = _one_step(state, *taken, hyper, batch.learning_rate, graph=graph, static=static, mesh=mesh)
+        shown = _batch(source, by, batch, key)
+        state, loss = _one_step(state, *shown, batch, hyper, graph=graph, static=static, mesh=mesh)
         losses.append(loss)
     return state, losses
 
@@ -135,7 +129,8 @@ def _step_by_step(
 @partial(jax.jit, static_argnames=("graph", "static", "mesh"), donate_argnames="state")
 def _all_steps(
     state: State,
-    rows: Rows,
+    source: Float32[Array, "all variants frames coefficients"],
+    by: Standardisation,
     batches: _Batch,
     steps: Int32[Array, ""],
     key: PRNGKeyArray,
@@ -148,55 +143,49 @@ def _all_steps(
     def body(i: Int32[Array, ""], carry: tuple[State, Array]) -> tuple[State, Array]:
         state, losses = carry
         batch = jax.tree.map(lambda each: each[i], batches)
-        taken = _taken(rows, batch, key)
-        state, loss = _one_step(
-            state, *taken, hyper, batch.learning_rate, graph=graph, static=static, mesh=mesh
-        )
+        shown = _batch(source, by, batch, key)
+        state, loss = _one_step(state, *shown, batch, hyper, graph=graph, static=static, mesh=mesh)
         return state, losses.at[i].set(loss)
 
-    return jax.lax.fori_loop(0, steps, body, (state, jnp.zeros(batches.rows.shape[0])))
+    return jax.lax.fori_loop(0, steps, body, (state, jnp.zeros(batches.place.shape[0])))
 
 
 @partial(jax.jit, static_argnames=("graph", "static", "mesh"), donate_argnames="state")
 def _one_step(
     state: State,
     x: Float32[Array, "batch frames coefficients"],
-    labels: Int32[Array, " batch"],
-    weight: Float32[Array, " batch"],
     key: PRNGKeyArray,
+    batch: _Batch,
     hyper: Hyper,
-    learning_rate: Float32[Array, ""],
     *,
     graph: nnx.GraphDef,
     static: StepConfig,
     mesh: Mesh | None,
 ) -> tuple[State, Float32[Array, ""]]:
-    alone = state._replace(loss=jnp.zeros(()))
-    state = take_step(
-        alone, x, labels, weight, key, hyper._replace(learning_rate=learning_rate), graph=graph, static=static
-    )
+    """One step, and its own loss."""
+    alone, numbers = state._replace(loss=jnp.zeros(())), hyper._replace(learning_rate=batch.learning_rate)
+    state = take_step(alone, x, batch.labels, batch.weight, key, numbers, graph=graph, static=static)
     if mesh is not None:
         state = jax.lax.with_sharding_constraint(state, everywhere(mesh))
     return state, state.loss
 
 
 @jax.jit
-def _taken(
-    rows: Rows, batch: _Batch, key: PRNGKeyArray
-) -> tuple[Float32[Array, "batch frames coefficients"], Int32[Array, " batch"], Float32[Array, " batch"], PRNGKeyArray]:
-    """One batch: standardised features, classes, weights, and the key of the step."""
-    x = standardise(rows.x[batch.rows, batch.variant], rows.by)
-    labels = rows.y[batch.rows]
+def _batch(
+    source: Float32[Array, "all variants frames coefficients"], by: Standardisation, batch: _Batch, key: PRNGKeyArray
+) -> tuple[Float32[Array, "batch frames coefficients"], PRNGKeyArray]:
+    """Standardised windows, and the key of the step."""
     epoch, step = batch.number
-    return x, labels, rows.weights[labels], jax.random.fold_in(jax.random.fold_in(key, epoch), step)
+    x = standardise(source[batch.place, batch.variant], by)
+    return x, jax.random.fold_in(jax.random.fold_in(key, epoch), step)
 
 
-def _placed_like(batches: _Batch, mesh: Mesh | None, axis: int) -> _Batch | None:
-    """Where to put each part: rows are shared out along the axis of the batch."""
+def _where(mesh: Mesh | None, axis: int) -> _Batch | None:
+    """Where to put each part of a batch: its windows are shared out, and `axis` counts them."""
     if mesh is None:
         return None
-    shared, all_of_it = shared_out(mesh, axis), everywhere(mesh)
-    return _Batch(shared, shared, all_of_it, all_of_it)
+    shared, whole = shared_out(mesh, axis), everywhere(mesh)
+    return _Batch(shared, shared, shared, shared, whole, whole)
 
 
 def _rounded_up(steps: int) -> int:

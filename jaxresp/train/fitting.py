@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Int32
 
@@ -23,7 +22,7 @@ from jaxresp.taxonomy import Task
 from jaxresp.train.checkpoint import Checkpoint, Progress, environment_of
 from jaxresp.train.config import TrainConfig
 from jaxresp.train.diverged import NonFiniteLoss, check_features, check_losses
-from jaxresp.train.epoch import rows_on_device, run_epoch
+from jaxresp.train.epoch import run_epoch
 from jaxresp.train.fitted import Fit, Standardisation, fit_standardisation
 from jaxresp.train.mesh import check_shares, everywhere, home
 from jaxresp.train.predicting import predict
@@ -89,8 +88,7 @@ def fit(
     rows = bank.windows_of(train)
     by = standardisation or fit_standardisation(bank.clean[rows])
     check_features(bank, rows, by)
-    sampler = Sampler(bank, labels, task, config, rows, by, placed=everywhere(mesh))
-    data = rows_on_device(sampler, by, mesh)
+    sampler = Sampler(bank, labels, task, config, rows, by, sharding=everywhere(mesh))
     graph, weights = models.create(network, bank.features.shape[-1], task.n_outputs, config.seed)
     state = jax.device_put(begin(weights), everywhere(mesh))
     key, hyper = jax.device_put((jax.random.key(config.seed), hyper_of(config, np.float32(0))), everywhere(mesh))
@@ -120,12 +118,11 @@ def fit(
         if validation is not None and progress.epoch - progress.best_epoch >= config.patience:
             break
         epoch = progress.epoch + 1
-        plan = sampler.plan(epoch)
         rates = learning_rate_at(config, np.arange(sampler.steps) + (epoch - 1) * sampler.steps, total_steps)
         state, step_losses = run_epoch(
-            progress.state, data, plan, epoch, key, hyper, rates, graph=graph, static=static, mesh=mesh
+            progress.state, sampler, epoch, key, hyper, rates, graph=graph, static=static, mesh=mesh
         )
-        check_losses(step_losses, sampler.recording[plan.rows], epoch, config, bank)
+        check_losses(step_losses, sampler, epoch, config, bank)
         losses = {"train_loss": float(step_losses.mean(dtype=np.float64))}
         if validation is not None:
             losses["validation_loss"] = validated(state.weights, epoch)

@@ -46,7 +46,7 @@ def predict(
     *,
     mesh: Mesh | None = None,
 ) -> Float32[np.ndarray, "recordings outputs"]:
-    """Logits of recordings, pooled over their windows, in the order given. With a mesh its devices share the windows."""
+    """Logits of recordings, pooled over their windows, in the order given. The devices of a mesh share the windows."""
     rows = bank.windows_of(recordings)
     position = np.full(bank.n_recordings, -1)
     position[recordings] = np.arange(recordings.size)

@@ -17,15 +17,21 @@ from jaxresp.evaluate.metrics import macro_log_loss
 from jaxresp.features import FeatureBank
 from jaxresp.models import NetworkConfig
 from jaxresp.taxonomy import BINARY
-from jaxresp.train import CheckpointMismatch, CheckpointUnwritable, CheckpointWarning, Fit, TrainConfig, fit, to_arrays
+from jaxresp.train import (
+    CheckpointMismatch,
+    CheckpointUnwritable,
+    CheckpointWarning,
+    Fit,
+    TrainConfig,
+    fit,
+    fitting,
+    to_arrays,
+)
 from jaxresp.train import checkpoint as keeping
-from jaxresp.train import fitting
 from jaxresp.train.checkpoint import Checkpoint
 
 NETWORK = NetworkConfig("cnn1d", filters=2, dense=8)
-CONFIG = TrainConfig(
-    batch_size=8, max_epochs=7, learning_rate=0.05, patience=2, schedule="cosine", mixup=0.2, time_mask=0.1
-)
+CONFIG = TrainConfig(batch_size=8, max_epochs=7, learning_rate=0.05, patience=2, schedule="cosine")
 TRAIN, VALIDATION = np.arange(12), np.arange(12, 18)
 LABELS = (np.arange(24) % 4 == 0).astype(np.int32)
 
@@ -93,11 +99,11 @@ def test_a_training_stopped_in_every_epoch_ends_in_the_same_bits(how: dict, tmp_
 
 
 def test_a_finished_training_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file, told = tmp_path / "fit.npz", []
+    file, told, whole = tmp_path / "fit.npz", [], unbroken()
     fitted(checkpoint=file)
     monkeypatch.setattr(fitting, "run_epoch", None)
     again = fitted(checkpoint=file, on_epoch=lambda epoch, losses: told.append(losses))
-    assert_same(again, unbroken())
+    assert_same(again, whole)
     assert tuple(told) == again.history
 
 
@@ -123,9 +129,7 @@ def _other_features() -> FeatureBank:
         ("epochs, recordings of validation", {"validation": None, "epochs": 7}),
     ],
 )
-def test_a_checkpoint_of_another_training_is_refused_and_left_alone(
-    named: str, other: dict, tmp_path: Path
-) -> None:
+def test_a_checkpoint_of_another_training_is_refused_and_left_alone(named: str, other: dict, tmp_path: Path) -> None:
     file = tmp_path / "fit.npz"
     stopped_after(1, file)
     held = file.read_bytes()
@@ -142,7 +146,7 @@ def test_a_damaged_checkpoint_is_told_and_the_training_begins_anew(how: str, tmp
     held[len(held) // 2] ^= 1
     broken = {"cut": held[:-9], "flipped": held, "empty": b"", "something else": b"a\nfile\n"}[how]
     file.write_bytes(broken)
-    with pytest.warns(CheckpointWarning, match="is damaged .* begins anew"):
+    with pytest.warns(CheckpointWarning, match=r"is damaged .* begins anew"):
         found = fitted(checkpoint=file)
     assert_same(found, unbroken())
     stopped_after(2, file)  # without a warning: it was overwritten with a good one
@@ -188,7 +192,7 @@ def test_a_full_disk_is_told_once_and_the_training_goes_on(tmp_path: Path) -> No
 def test_a_place_that_cannot_be_written_to_is_an_error_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     told: list[int] = []
-    with pytest.raises(CheckpointUnwritable, match="fit.npz cannot be written .* name a file in a folder of yours"):
+    with pytest.raises(CheckpointUnwritable, match=r"fit\.npz cannot be written .* name a file in a folder of yours"):
         fitted(checkpoint=tmp_path / "file" / "fit.npz", on_epoch=lambda epoch, losses: told.append(epoch))
     assert told == []
 

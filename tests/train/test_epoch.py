@@ -78,8 +78,7 @@ def test_nothing_comes_from_the_host_while_an_epoch_runs(compiled: bool) -> None
     def run(hyper) -> None:  # type: ignore[no-untyped-def]
         _, losses = running.run_epoch(
             begin(weights),
-            running.rows_on_device(sampler, by),
-            sampler.plan(1),
+            sampler,
             1,
             key,
             hyper,
@@ -126,11 +125,13 @@ def test_folds_of_different_sizes_share_one_program(compiled: bool, monkeypatch:
 def test_divergence_names_the_step_and_its_recordings(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "one_call", lambda: compiled)
     bank, config = made_bank(), replace(CONFIG, learning_rate=1e30)
-    with pytest.raises(NonFiniteLoss, match=r"epoch 1, step 2 of 3 \(learning rate 1e\+30.*lower learning rate") as told:
+    with pytest.raises(
+        NonFiniteLoss, match=r"epoch 1, step 2 of 3 \(learning rate 1e\+30.*lower learning rate"
+    ) as told:
         fitted(bank, config)
     rows = bank.windows_of(TRAIN)
     sampler = Sampler(bank, LABELS, BINARY, config, rows, fit_standardisation(bank.clean[rows]))
-    seen = sorted(set(bank.recording[sampler.plan(1).rows[1]].tolist()))
+    seen = sorted(set(sampler.recording[sampler.plan(1).rows[1]].tolist()))
     assert told.value.recordings == tuple(seen)
     assert (told.value.epoch, told.value.step) == (1, 2)
     assert all(f"recording {i}" in str(told.value) for i in seen)

@@ -15,7 +15,7 @@ from jaxresp import shipped
 from jaxresp.train import MeshError, data_mesh
 from jaxresp.train.mesh import check_shares
 
-FOUR_DEVICES = '''
+FOUR_DEVICES = """
 import json
 import sys
 from dataclasses import replace
@@ -84,7 +84,7 @@ out["continued"] = told(fitted(four, checkpoint=file))
 epoch.one_call = lambda: True
 out["one call"] = told(fitted(four))
 print(json.dumps(out))
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_a_batch_that_cannot_be_shared_out_evenly_is_refused_with_the_nearest() 
 
     check_shares(None, 30)
     check_shares(Four(), 32)  # type: ignore[arg-type]
-    with pytest.raises(MeshError, match="batch of 30 .* 4 devices; use a batch size of 28 or 32"):
+    with pytest.raises(MeshError, match=r"batch of 30 .* 4 devices; use a batch size of 28 or 32"):
         check_shares(Four(), 30)  # type: ignore[arg-type]
-    with pytest.raises(MeshError, match="use a batch size of 4$"):
+    with pytest.raises(MeshError, match=r"use a batch size of 4$"):
         check_shares(Four(), 3)  # type: ignore[arg-type]
