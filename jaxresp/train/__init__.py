@@ -7,8 +7,8 @@ slower than outside it; dispatch is asynchronous, and nothing is read back befor
 
 from __future__ import annotations
 
-from jaxresp.train.checkpoint import CheckpointMismatch, CheckpointUnwritable, CheckpointWarning
 from jaxresp.train.config import InvalidTraining, TrainConfig
+from jaxresp.train.checkpoint import CheckpointMismatch, CheckpointUnusable, CheckpointWarning
 from jaxresp.train.diverged import NonFiniteLoss
 from jaxresp.train.fitted import Fit, Standardisation, fit_standardisation, from_arrays, standardise, to_arrays
 from jaxresp.train.fitting import EmptySide, fit
@@ -17,7 +17,7 @@ from jaxresp.train.predicting import embed_windows, predict, predict_windows, wi
 
 __all__ = [
     "CheckpointMismatch",
-    "CheckpointUnwritable",
+    "CheckpointUnusable",
     "CheckpointWarning",
     "EmptySide",
     "Fit",

@@ -21,7 +21,7 @@ import numpy as np
 
 from jaxresp import __version__
 from jaxresp.errors import JaxrespError
-from jaxresp.files import sha256, write_whole
+from jaxresp.files import clear_partial, sha256, write_whole
 from jaxresp.models import Weights, storage
 from jaxresp.train.step import State
 
@@ -37,8 +37,8 @@ class CheckpointMismatch(JaxrespError):
     """A checkpoint of another training."""
 
 
-class CheckpointUnwritable(JaxrespError):
-    """A checkpoint that cannot be written where it should be, and not for lack of space."""
+class CheckpointUnusable(JaxrespError):
+    """A checkpoint that cannot be read or written where it should be, and not for lack of space."""
 
 
 class CheckpointWarning(UserWarning):
@@ -102,11 +102,15 @@ class Checkpoint:
 
         Raises:
             CheckpointMismatch: it is another training's; says what differs.
+            CheckpointUnusable: it cannot be read.
         """
+        clear_partial(self.path.parent, of=self.path.name)
         try:
             meta, arrays = _read(self.path)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise self._unusable(error) from error
         except _Damaged as error:
             warnings.warn(
                 f"{self.path} is damaged ({error}); the training begins anew and will overwrite it",
@@ -136,7 +140,7 @@ class Checkpoint:
         """Write the file, unless the last time was so long ago in proportion to what it cost.
 
         Raises:
-            CheckpointUnwritable: for any reason but a full disk, which is a CheckpointWarning, once.
+            CheckpointUnusable: for any reason but a full disk, which is a CheckpointWarning, once.
         """
         began_s = time.monotonic()
         if began_s < self._due_s:
@@ -155,9 +159,7 @@ class Checkpoint:
             write_whole(self.path, _MAGIC + hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
         except OSError as error:
             if error.errno not in _FULL:
-                raise CheckpointUnwritable(
-                    f"the checkpoint {self.path} cannot be written ({error.strerror}); name a file in a folder of yours"
-                ) from error
+                raise self._unusable(error) from error
             if not self._warned:
                 warnings.warn(
                     f"no space for the checkpoint {self.path} after epoch {progress.epoch} ({error.strerror}); the "
@@ -169,6 +171,11 @@ class Checkpoint:
             self._warned = True
         ended_s = time.monotonic()
         self._due_s = ended_s + (ended_s - began_s) / _SHARE
+
+    def _unusable(self, error: OSError) -> CheckpointUnusable:
+        return CheckpointUnusable(
+            f"the checkpoint {self.path} cannot be read or written ({error.strerror}); name a file in a folder of yours"
+        )
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -86,7 +86,8 @@ def fit(
     check_shares(mesh, config.batch_size)
     _check_sides(labels, task, train, validation)
     rows = bank.windows_of(train)
-    by = standardisation or fit_standardisation(bank.clean[rows])
+    with np.errstate(invalid="ignore", over="ignore"):  # what is no number is named below
+        by = standardisation or fit_standardisation(bank.clean[rows])
     check_features(bank, rows, by)
     sampler = Sampler(bank, labels, task, config, rows, by, sharding=everywhere(mesh))
     graph, weights = models.create(network, bank.features.shape[-1], task.n_outputs, config.seed)
