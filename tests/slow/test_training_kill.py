@@ -18,7 +18,7 @@ from jaxresp.models import storage
 
 pytestmark = pytest.mark.slow
 
-KILLS = 8
+KILLS = 6
 EPOCHS = 40
 TOO_LONG_S = 300.0  # nothing asserts how long a training takes; this only ends one that hangs
 
@@ -108,6 +108,7 @@ def test_a_training_killed_at_random_moments_ends_in_the_same_bits(unbroken, tmp
     seed = int(time.time())
     print(f"moments drawn with seed {seed}")
     rng = np.random.default_rng(seed)
+    killed = 0
     for last in np.sort(rng.integers(1, EPOCHS, KILLS)).tolist():
         with training.start() as process:
             for line in process.stdout:
@@ -117,6 +118,8 @@ def test_a_training_killed_at_random_moments_ends_in_the_same_bits(unbroken, tmp
             process.kill()
             process.stdout.read()
         assert process.returncode in (-signal.SIGKILL, 0)
+        killed += process.returncode != 0
+    assert killed >= KILLS // 2  # the others were done just before
     found, said = training.finish()
     assert_same(found, unbroken)
     assert "CheckpointWarning" not in said  # none of what was left behind was damaged
@@ -147,12 +150,12 @@ def test_a_training_whose_disk_fills_up_goes_on_and_says_so(unbroken, small_disk
     held = training.checkpoint.read_bytes()
     room = os.statvfs(small_disk)
     (small_disk / "other").write_bytes(bytes(room.f_bavail * room.f_frsize - len(held) // 2))
-    process = training.start(stderr=subprocess.PIPE)
-    for line in process.stdout:
-        if int(line) == EPOCHS - 1:
-            (small_disk / "other").unlink()  # what was found has room again
-    said = process.stderr.read()
-    assert process.wait(TOO_LONG_S) == 0, said
+    with training.start(stderr=subprocess.PIPE) as process:
+        for line in process.stdout:
+            if int(line) == EPOCHS - 1:
+                (small_disk / "other").unlink()  # what was found has room again
+        said = process.stderr.read()
+    assert process.returncode == 0, said
     assert said.count("CheckpointWarning: no space for the checkpoint") == 1
     assert_same(storage.unpack((small_disk / "found.npz").read_bytes()), unbroken)
     assert sorted(each.name for each in small_disk.iterdir()) == ["fit.npz", "found.npz"]
