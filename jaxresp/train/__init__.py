@@ -1,14 +1,13 @@
-"""One network, fitted: the jitted step, early stopping, and the weights that were best.
+"""One network, fitted: the step, the epochs it is taken in, early stopping, and the weights that were best.
 
-The step is compiled once per network shape: every strength is traced, so that a sweep over strengths compiles
-nothing. It is called from a Python loop because XLA runs convolutions inside `lax.scan` on a CPU five to fifteen times
-slower than outside it; dispatch is asynchronous, and nothing is read back before the epoch ends.
+A step is compiled once per network shape: what a sweep searches is traced, so that it compiles nothing. How an epoch runs
+on which device is in `epoch`, what a killed training goes on from in `checkpoint`, several devices in `mesh`.
 """
 
 from __future__ import annotations
 
-from jaxresp.train.config import InvalidTraining, TrainConfig
 from jaxresp.train.checkpoint import CheckpointMismatch, CheckpointUnusable, CheckpointWarning
+from jaxresp.train.config import InvalidTraining, TrainConfig
 from jaxresp.train.diverged import NonFiniteLoss
 from jaxresp.train.fitted import Fit, Standardisation, fit_standardisation, from_arrays, standardise, to_arrays
 from jaxresp.train.fitting import EmptySide, fit
