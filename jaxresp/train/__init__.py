@@ -1,7 +1,7 @@
 """One network, fitted: the step, the epochs it is taken in, early stopping, and the weights that were best.
 
-A step is compiled once per network shape: what a sweep searches is traced, so that it compiles nothing. How an epoch runs
-on which device is in `epoch`, what a killed training goes on from in `checkpoint`, several devices in `mesh`.
+A step is compiled once per network shape: what a sweep searches is traced, and compiles nothing. `epoch` says how
+an epoch runs on a device, `checkpoint` what a killed training goes on from, `mesh` how several devices share one.
 """
 
 from __future__ import annotations

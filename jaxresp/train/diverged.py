@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 from jaxtyping import Float32, Int
 
 from jaxresp.errors import JaxrespError
 from jaxresp.features import FeatureBank
+from jaxresp.models import Weights
 from jaxresp.train.config import TrainConfig
 from jaxresp.train.sampling import Sampler
 
@@ -50,12 +52,32 @@ def check_losses(
     shown = sampler.recording[sampler.plan(epoch).rows[step]]
     recordings = tuple(np.unique(shown[shown >= 0]).tolist())  # without those made up
     raise NonFiniteLoss(
-        f"the training loss became {losses[step]} in epoch {epoch}, step {step + 1} of {len(losses)} (learning rate "
-        f"{config.learning_rate:g}, windows of {bank.named(recordings)}); use a lower learning rate, or a clip_norm",
+        f"the training loss became {losses[step]} in epoch {epoch}, step {step + 1} of {len(losses)}, which saw "
+        f"windows of {bank.named(recordings)} {_remedy(config)}",
         epoch=epoch,
         step=step + 1,
         recordings=recordings,
     )
+
+
+def check_validation(loss: float, epoch: int, config: TrainConfig) -> None:
+    """Whether the validation loss is a number; it is not where the epoch's last step spoilt the weights.
+
+    Raises:
+        NonFiniteLoss: it is not.
+    """
+    if not np.isfinite(loss):
+        raise NonFiniteLoss(f"the validation loss became {loss} in epoch {epoch} {_remedy(config)}", epoch=epoch)
+
+
+def check_weights(weights: Weights, epoch: int, config: TrainConfig) -> None:
+    """Whether what comes back are numbers: the last step's own loss says nothing of the weights that it leaves.
+
+    Raises:
+        NonFiniteLoss: they are not.
+    """
+    if not all(np.isfinite(each).all() for each in jax.device_get(jax.tree.leaves(weights))):
+        raise NonFiniteLoss(f"the weights after epoch {epoch} are not finite {_remedy(config)}", epoch=epoch)
 
 
 def check_features(bank: FeatureBank, rows: Int[np.ndarray, " rows"], by: tuple[np.ndarray, np.ndarray]) -> None:
@@ -74,3 +96,7 @@ def check_features(bank: FeatureBank, rows: Int[np.ndarray, " rows"], by: tuple[
         epoch=0,
         recordings=recordings,
     )
+
+
+def _remedy(config: TrainConfig) -> str:
+    return f"(learning rate {config.learning_rate:g}); use a lower learning rate, or a clip_norm"

@@ -21,7 +21,7 @@ from jaxresp.models import NetworkConfig, Weights
 from jaxresp.taxonomy import Task
 from jaxresp.train.checkpoint import Checkpoint, Progress, environment_of
 from jaxresp.train.config import TrainConfig
-from jaxresp.train.diverged import NonFiniteLoss, check_features, check_losses
+from jaxresp.train.diverged import check_features, check_losses, check_validation, check_weights
 from jaxresp.train.epoch import run_epoch
 from jaxresp.train.fitted import Fit, Standardisation, fit_standardisation
 from jaxresp.train.mesh import check_shares, everywhere, home
@@ -71,7 +71,8 @@ def fit(
         standardisation: instead of one fitted on the rows of `train`. Both are there for the leakage audit, which does
             what nobody should.
         checkpoint: a file that is kept up to date; where it is there, training goes on from it. On a CPU that gives
-            the bits of an unbroken training. Whoever calls removes it once the result is kept.
+            the bits of an unbroken training. Whoever calls removes it once the result is kept. On what is done about
+            one that is not ours, not whole, or cannot be written, see `jaxresp.train.checkpoint`.
         mesh: devices that share each batch, from `data_mesh`; one device by default.
 
     Raises:
@@ -94,19 +95,6 @@ def fit(
     state = jax.device_put(begin(weights), everywhere(mesh))
     key, hyper = jax.device_put((jax.random.key(config.seed), hyper_of(config, np.float32(0))), everywhere(mesh))
     static, total_steps = static_of(config), sampler.steps * config.max_epochs
-
-    def validated(weights: Weights, epoch: int) -> float:
-        assert validation is not None
-        logits = predict(graph, weights, by, bank, validation, mesh=mesh)
-        loss = criterion(labels[validation], np.asarray(models.probabilities(logits)))
-        if not np.isfinite(loss):
-            raise NonFiniteLoss(
-                f"the validation loss became {loss} in epoch {epoch} (learning rate {config.learning_rate:g}); "
-                "use a lower learning rate, or a clip_norm",
-                epoch=epoch,
-            )
-        return loss
-
     progress = Progress(state, _copy(state.weights), 0, np.inf, ())
     keeper = None
     if checkpoint is not None:
@@ -126,7 +114,9 @@ def fit(
         check_losses(step_losses, sampler, epoch, config, bank)
         losses = {"train_loss": float(step_losses.mean(dtype=np.float64))}
         if validation is not None:
-            losses["validation_loss"] = validated(state.weights, epoch)
+            logits = predict(graph, state.weights, by, bank, validation, mesh=mesh)
+            losses["validation_loss"] = criterion(labels[validation], np.asarray(models.probabilities(logits)))
+            check_validation(losses["validation_loss"], epoch, config)
         score = losses.get("validation_loss", np.nan)
         progress = progress._replace(state=state, history=(*progress.history, losses))
         if validation is None or score < progress.best_score:
@@ -136,7 +126,7 @@ def fit(
             keeper.save(progress)
         on_epoch(epoch, losses)
     best = home(progress.best, mesh)
-    _check_weights(best, progress.best_epoch, config)
+    check_weights(best, progress.best_epoch, config)
     return Fit(best, by, progress.best_epoch, float(progress.best_score), progress.history)
 
 
@@ -156,16 +146,6 @@ def _check_sides(
         )
     if validation is not None and len(validation) == 0:
         raise EmptySide(f"there is no recording to validate {task.name} on; give a number of epochs instead")
-
-
-def _check_weights(weights: Weights, epoch: int, config: TrainConfig) -> None:
-    """The last step's own loss says nothing of the weights that it leaves."""
-    if not all(np.isfinite(each).all() for each in jax.device_get(jax.tree.leaves(weights))):
-        raise NonFiniteLoss(
-            f"the weights after epoch {epoch} are not finite (learning rate {config.learning_rate:g}); "
-            "use a lower learning rate, or a clip_norm",
-            epoch=epoch,
-        )
 
 
 def _training(
