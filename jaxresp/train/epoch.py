@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float32, Int32, PRNGKeyArray
 
 from jaxresp.train.fitted import Standardisation, standardise
@@ -87,22 +87,21 @@ def run_epoch(
     plan = sampler.plan(epoch)
     labels = sampler.y[plan.rows]
     number = np.stack([np.full(sampler.steps, epoch), np.arange(sampler.steps)], 1).astype(np.int32)
-    batches = _Batch(
-        sampler.place[plan.rows].astype(np.int32), plan.variant, labels, sampler.weights[labels], number, learning_rates
-    )
+    place, weight = sampler.place[plan.rows].astype(np.int32), sampler.weights[labels]
+    host = (place, plan.variant, labels, weight, number, learning_rates)  # in the order of a _Batch
     with jax.transfer_guard("disallow"):  # what is put and got by name, as here, is allowed
         by = jax.device_put(sampler.by, everywhere(mesh))
         if one_call() if compiled is None else compiled:
-            filled = jax.tree.map(lambda each: np.resize(each, (_rounded_up(len(each)), *each.shape[1:])), batches)
-            placed = jax.device_put(filled, _where(mesh, axis=1))
+            filled = tuple(np.resize(each, (_rounded_up(len(each)), *each.shape[1:])) for each in host)
+            placed = _Batch(*jax.device_put(filled, _where(mesh, axis=1)))
             steps = jax.device_put(np.int32(sampler.steps), everywhere(mesh))
             state, losses = _all_steps(
                 state, sampler.source, by, placed, steps, key, hyper, graph=graph, static=static, mesh=mesh
             )
             return state, jax.device_get(losses)[: sampler.steps]
-        each = [_Batch(*parts) for parts in zip(*batches, strict=True)]
-        placed = jax.device_put(each, [_where(mesh, axis=0)] * len(each) if mesh else None)
-        state, losses = _step_by_step(state, sampler.source, by, placed, key, hyper, graph, static, mesh)
+        each = list(zip(*host, strict=True))
+        told = [_Batch(*parts) for parts in jax.device_put(each, [_where(mesh, axis=0)] * len(each) if mesh else None)]
+        state, losses = _step_by_step(state, sampler.source, by, told, key, hyper, graph, static, mesh)
         return state, np.array(jax.device_get(losses), np.float32)
 
 
@@ -176,16 +175,14 @@ def _batch(
 ) -> tuple[Float32[Array, "batch frames coefficients"], PRNGKeyArray]:
     """Standardised windows, and the key of the step."""
     epoch, step = batch.number
-    x = standardise(source[batch.place, batch.variant], by)
+    x = jnp.asarray(standardise(source[batch.place, batch.variant], by))
     return x, jax.random.fold_in(jax.random.fold_in(key, epoch), step)
 
 
-def _where(mesh: Mesh | None, axis: int) -> _Batch | None:
+def _where(mesh: Mesh | None, axis: int) -> tuple[NamedSharding, ...] | None:
     """Where to put each part of a batch: its windows are shared out, and `axis` counts them."""
-    if mesh is None:
-        return None
     shared, whole = shared_out(mesh, axis), everywhere(mesh)
-    return _Batch(shared, shared, shared, shared, whole, whole)
+    return None if shared is None or whole is None else (*[shared] * 4, *[whole] * 2)
 
 
 def _rounded_up(steps: int) -> int:
