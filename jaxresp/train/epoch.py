@@ -29,7 +29,7 @@ from jaxresp.train.step import Hyper, State, StepConfig, take_step
 _SHORTEST_PLAN = 16
 
 
-class _Batch(NamedTuple):
+class Batch(NamedTuple):
     """What a step is told, on the device; or a whole epoch of it.
 
     Attributes:
@@ -88,19 +88,19 @@ def run_epoch(
     labels = sampler.y[plan.rows]
     number = np.stack([np.full(sampler.steps, epoch), np.arange(sampler.steps)], 1).astype(np.int32)
     place, weight = sampler.place[plan.rows].astype(np.int32), sampler.weights[labels]
-    host = (place, plan.variant, labels, weight, number, learning_rates)  # in the order of a _Batch
+    host = (place, plan.variant, labels, weight, number, learning_rates)  # in the order of a Batch
     with jax.transfer_guard("disallow"):  # what is put and got by name, as here, is allowed
         by = jax.device_put(sampler.by, everywhere(mesh))
         if one_call() if compiled is None else compiled:
-            filled = tuple(np.resize(each, (_rounded_up(len(each)), *each.shape[1:])) for each in host)
-            placed = _Batch(*jax.device_put(filled, _where(mesh, axis=1)))
+            filled = tuple(np.resize(each, (rounded_up(len(each)), *each.shape[1:])) for each in host)
+            placed = Batch(*jax.device_put(filled, _where(mesh, axis=1)))
             steps = jax.device_put(np.int32(sampler.steps), everywhere(mesh))
             state, losses = _all_steps(
                 state, sampler.source, by, placed, steps, key, hyper, graph=graph, static=static, mesh=mesh
             )
             return state, jax.device_get(losses)[: sampler.steps]
         each = list(zip(*host, strict=True))
-        told = [_Batch(*parts) for parts in jax.device_put(each, [_where(mesh, axis=0)] * len(each) if mesh else None)]
+        told = [Batch(*parts) for parts in jax.device_put(each, [_where(mesh, axis=0)] * len(each) if mesh else None)]
         state, losses = _step_by_step(state, sampler.source, by, told, key, hyper, graph, static, mesh)
         return state, np.array(jax.device_get(losses), np.float32)
 
@@ -109,7 +109,7 @@ def _step_by_step(
     state: State,
     source: Float32[Array, "all variants frames coefficients"],
     by: Standardisation,
-    batches: Sequence[_Batch],
+    batches: Sequence[Batch],
     key: PRNGKeyArray,
     hyper: Hyper,
     graph: nnx.GraphDef,
@@ -119,8 +119,8 @@ def _step_by_step(
     losses = []
     for batch in batches:
         # In a call of its own, so that the step is compiled once for banks of every size.
-        shown = _batch(source, by, batch, key)
-        state, loss = _one_step(state, *shown, batch, hyper, graph=graph, static=static, mesh=mesh)
+        shown = batch_shown(source, by, batch, key)
+        state, loss = one_step(state, *shown, batch, hyper, graph=graph, static=static, mesh=mesh)
         losses.append(loss)
     return state, losses
 
@@ -130,7 +130,7 @@ def _all_steps(
     state: State,
     source: Float32[Array, "all variants frames coefficients"],
     by: Standardisation,
-    batches: _Batch,
+    batches: Batch,
     steps: Int32[Array, ""],
     key: PRNGKeyArray,
     hyper: Hyper,
@@ -142,19 +142,19 @@ def _all_steps(
     def body(i: Int32[Array, ""], carry: tuple[State, Array]) -> tuple[State, Array]:
         state, losses = carry
         batch = jax.tree.map(lambda each: each[i], batches)
-        shown = _batch(source, by, batch, key)
-        state, loss = _one_step(state, *shown, batch, hyper, graph=graph, static=static, mesh=mesh)
+        shown = batch_shown(source, by, batch, key)
+        state, loss = one_step(state, *shown, batch, hyper, graph=graph, static=static, mesh=mesh)
         return state, losses.at[i].set(loss)
 
     return jax.lax.fori_loop(0, steps, body, (state, jnp.zeros(batches.place.shape[0])))
 
 
 @partial(jax.jit, static_argnames=("graph", "static", "mesh"), donate_argnames="state")
-def _one_step(
+def one_step(
     state: State,
     x: Float32[Array, "batch frames coefficients"],
     key: PRNGKeyArray,
-    batch: _Batch,
+    batch: Batch,
     hyper: Hyper,
     *,
     graph: nnx.GraphDef,
@@ -170,8 +170,8 @@ def _one_step(
 
 
 @jax.jit
-def _batch(
-    source: Float32[Array, "all variants frames coefficients"], by: Standardisation, batch: _Batch, key: PRNGKeyArray
+def batch_shown(
+    source: Float32[Array, "all variants frames coefficients"], by: Standardisation, batch: Batch, key: PRNGKeyArray
 ) -> tuple[Float32[Array, "batch frames coefficients"], PRNGKeyArray]:
     """Standardised windows, and the key of the step."""
     epoch, step = batch.number
@@ -185,6 +185,6 @@ def _where(mesh: Mesh | None, axis: int) -> tuple[NamedSharding, ...] | None:
     return None if shared is None or whole is None else (*[shared] * 4, *[whole] * 2)
 
 
-def _rounded_up(steps: int) -> int:
+def rounded_up(steps: int) -> int:
     """To a power of two, so that few lengths of plan are compiled."""
     return max(_SHORTEST_PLAN, 1 << (steps - 1).bit_length())

@@ -85,7 +85,7 @@ def fit(
     if (validation is None) == (epochs is None):
         raise ValueError("give either validation recordings or a number of epochs")
     check_shares(mesh, config.batch_size)
-    _check_sides(labels, task, train, validation)
+    check_sides(labels, task, train, validation)
     rows = bank.windows_of(train)
     with np.errstate(invalid="ignore", over="ignore"):  # what is no number is named below
         by = standardisation or fit_standardisation(bank.clean[rows])
@@ -134,7 +134,7 @@ def _copy(weights: Weights) -> Weights:
     return jax.tree.map(jnp.copy, weights)
 
 
-def _check_sides(
+def check_sides(
     labels: Int32[np.ndarray, " recordings"], task: Task, train: np.ndarray, validation: np.ndarray | None
 ) -> None:
     """A network answers for every class of its task, so it must have heard each."""

@@ -38,7 +38,7 @@ bank = FeatureBank(features, recording, 24)
 network, config = NetworkConfig("cnn2d", filters=2, dense=8), TrainConfig(batch_size=8, max_epochs=3, mixup=0.2)
 sides = {"train": np.arange(12), "validation": np.arange(12, 18)}
 shares = []
-one_step = epoch._one_step
+one_step = epoch.one_step
 
 
 def watched(state, x, *rest, **how):
@@ -57,9 +57,9 @@ def told(found):
 
 four = data_mesh()
 out = {"devices": four.size, "alone": told(fitted(None))}
-epoch._one_step = watched
+epoch.one_step = watched
 out["shared"] = told(fitted(four))
-epoch._one_step = one_step
+epoch.one_step = one_step
 out["shares"] = shares
 smote = replace(config, balance="smote", mixup=0.0)
 out["smote alone"], out["smote shared"] = told(fitted(None, smote)), told(fitted(four, smote))
