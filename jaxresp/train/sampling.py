@@ -94,14 +94,6 @@ class Sampler:
         return rng.permutation(len(self.y))
 
 
-@jax.jit
-def take(
-    x: Float32[Array, "n variants frames coefficients"], rows: Int[Array, " batch"], variant: Int[Array, " batch"]
-) -> Float32[Array, "batch frames coefficients"]:
-    """One batch of a Sampler's `x`."""
-    return x[rows, variant]
-
-
 def _repetition(order: Int[np.ndarray, " shown"]) -> Int[np.ndarray, " shown"]:
     """How often each entry has stood in the order before."""
     by_row = np.argsort(order, kind="stable")
