@@ -45,7 +45,7 @@ class Setting:
 
     Attributes:
         config: as of `jaxresp run`.
-        network: what of a NetworkConfig a RunConfig does not carry, by its name.
+        network: what of a NetworkConfig a RunConfig does not carry, by its name; another network than the front end's, say.
     """
 
     config: RunConfig
@@ -53,7 +53,8 @@ class Setting:
 
     def network_of(self, frontend: FrontEnd) -> NetworkConfig:
         """The network of every fit."""
-        return NetworkConfig(frontend.network, self.config.filters, self.config.dense, **self.network)
+        usual = {"name": frontend.network, "filters": self.config.filters, "dense": self.config.dense}
+        return NetworkConfig(**usual | dict(self.network))
 
     def to_json(self) -> dict[str, Any]:
         """Plain types, for the ledger."""
