@@ -55,8 +55,7 @@ _1D: dict[str, Any] = {"name": "cnn1d"}
 _MASKS: dict[str, Any] = {"time_mask": 0.1, "frequency_mask": 0.15}
 _COSINE: dict[str, Any] = {"schedule": "cosine"}
 
-#: Name → what differs from CONFIG: of its network, else of its training. A 1-D network over the mel bands costs a tenth
-#: of a 2-D one of as many filters.
+#: Name → what differs from CONFIG: of its network, and of its training.
 SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "plain": (_1D, {}),
     "four-blocks": (_1D | {"blocks": 4}, {}),

@@ -45,7 +45,7 @@ class Setting:
 
     Attributes:
         config: as of `jaxresp run`.
-        network: what of a NetworkConfig a RunConfig does not carry, by its name; another network than the front end's, say.
+        network: what of a NetworkConfig a RunConfig does not carry, or has otherwise, by its name.
     """
 
     config: RunConfig
