@@ -31,6 +31,7 @@ from jaxresp.evaluate.result import Result
 from jaxresp.evaluate.words import number
 from jaxresp.files import sha256, write_whole
 from jaxresp.judging import corpus_identity
+from jaxresp.progress import Standing
 from jaxresp.run import RunConfig, run
 
 LEDGER = Path(__file__).parent / "results" / "ledger.jsonl"
@@ -180,6 +181,6 @@ def _commit() -> str:
     return head + ("-dirty" if subprocess.run(changed, capture_output=True, text=True, check=True).stdout else "")
 
 
-def shown(model: str, what: str, done: float) -> None:
+def shown(now: Standing) -> None:
     """Progress, one line each."""
-    print(f"{datetime.now():%H:%M:%S} {done:4.0%} {model}: {what}", flush=True)
+    print(f"{datetime.now():%H:%M:%S} {now.done:4.0%} {now.model}: {now.what}", flush=True)

@@ -7,6 +7,7 @@
       results.json        the table, and the name of the quick model
       report.md           the same for reading
       report.html         the same with figures, as one page
+      progress.json       how far it is, while it is at work and after
       mlflow.db, mlruns/
 
 Each model is finished before the next begins, and a finished trial or model is not done again: the command that was
@@ -17,15 +18,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 
-from jaxresp import shipped
+from jaxresp import shipped, tracking
 from jaxresp.classifier import Classifier, Spec, classifier_name
 from jaxresp.cohort import Cohort
 from jaxresp.corpus import Corpus, interval_corpus
@@ -41,20 +41,15 @@ from jaxresp.files import sha256, write_whole
 from jaxresp.frontend import FrontEnd, frontend_named
 from jaxresp.judging import judge
 from jaxresp.models import NetworkConfig
+from jaxresp.progress import Following, Listener
 from jaxresp.run_report import write_html
 from jaxresp.run_report.finished import answers_of, read_json
 from jaxresp.splits import Split, check_split_name, make_split
-from jaxresp.sweep import Problem, best_trial, fit_final, sweep
+from jaxresp.sweep import Problem, SearchSpace, Trial, best_trial, fit_final, sweep
 from jaxresp.taxonomy import Task, task_named
 from jaxresp.train import TrainConfig
 from jaxresp.window import WINDOWS, WindowConfig
 from jaxresp.workdir import claim, sole_user
-
-if TYPE_CHECKING:
-    from jaxresp.tracking import Tracker
-
-#: Called with (model, what it is doing, fraction of the whole run done).
-Progress = Callable[[str, str, float], None]
 
 
 @dataclass(frozen=True)
@@ -122,7 +117,7 @@ def run(
     config: RunConfig,
     *,
     tracking_uri: str | None = None,
-    progress: Progress = lambda model, what, done: None,
+    progress: Listener = lambda standing: None,
 ) -> tuple[Result, ...]:
     """Train, tune and evaluate every model, and leave its Classifier directory.
 
@@ -130,13 +125,15 @@ def run(
         WorkdirInUse: another process is working in the folder.
         WorkdirMismatch: the folder belongs to another run.
         SplitError: the corpus cannot be split so, or a class has too few patients, said before anything is trained.
+        TrackingError: MLflow's store or server cannot be used, said before anything is trained. If it goes later, the
+            run goes on, and a warning says what is to be logged by the same command.
     """
     with sole_user(work, work / "classifiers", work / "models", *work.glob("models/*")):
         return _run(corpus, work, config, tracking_uri, progress)
 
 
 def _run(
-    corpus: Corpus, work: Path, config: RunConfig, tracking_uri: str | None, progress: Progress
+    corpus: Corpus, work: Path, config: RunConfig, tracking_uri: str | None, progress: Listener
 ) -> tuple[Result, ...]:
     mine = {"config": asdict(config), "corpus": corpus_identity(corpus), "jax": jax.__version__}
     claim(work / "run.json", mine)  # trials of another configuration or corpus must not be taken for its own
@@ -144,43 +141,64 @@ def _run(
     todo = [(task, frontend) for frontend in config.frontends() for task in tasks]
     rows = {of_intervals: _rows(corpus, of_intervals) for of_intervals in {task.labels_intervals for task in tasks}}
     splits = {task.name: _split(rows[task.labels_intervals], task, config) for task in tasks}  # they may be impossible
+    names = [classifier_name(task, frontend) for task, frontend in todo]
+    following = Following(work / "progress.json", progress, names, config.n_trials)
     done: dict[str, Result] = {}
-    tracker: Tracker | None = None
+    tracker: tracking.Tracker | None = None
     bank: FeatureBank | None = None
     previous: tuple[FrontEnd, WindowConfig, bool] | None = None
-    for i, (task, frontend) in enumerate(todo):
-        name, asked, window = classifier_name(task, frontend), rows[task.labels_intervals], config.window_of(task)
-        finished = work / "models" / name / "result.json"
-        if finished.is_file() and (work / "classifiers" / name).is_dir():
-            done[name] = read_json(finished, Result.from_json)
-            continue
-
-        def part(what: str, fraction: float, name: str = name, i: int = i) -> None:
-            progress(name, what, (i + fraction) / len(todo))
-
-        part("features", 0.0)
-        if tracker is None:  # MLflow takes seconds to import and to make its database: only once there is work
-            tracker = import_module("jaxresp.tracking").Tracker(work, _experiment(corpus), tracking_uri)
-        wanted = (frontend, window, task.labels_intervals)
-        if bank is None or wanted != previous:  # one bank at a time is kept
-            variants = config.variants if frontend.augments and config.training.balance != "smote" else 0
-            bank = build_bank(asked, frontend, window, variants=variants, seed=config.seed)
-            previous = wanted
-        problem = Problem(
-            name=name,
-            bank=bank,
-            labels=asked.labels(task),
-            task=task,
-            network=NetworkConfig(frontend.network, config.filters, config.dense),
-            training=replace(config.training, seed=config.seed),
-            split=splits[task.name],
+    try:
+        for name, (task, frontend) in zip(names, todo, strict=True):
+            asked, window = rows[task.labels_intervals], config.window_of(task)
+            spool = tracking.Spool(work, name)
+            finished = work / "models" / name / "result.json"
+            kept = finished.is_file() and (work / "classifiers" / name).is_dir()
+            if kept:
+                done[name] = read_json(finished, Result.from_json)
+                following.model_kept()
+                if not spool.owes(tracking.store_name(tracking_uri)):
+                    continue
+            else:
+                following.model_begins(name, len(spool.trials()))
+            if tracker is None:  # MLflow takes seconds to import: only once there is something to tell
+                tracker = tracking.Tracker(work, _experiment(corpus), tracking_uri)
+            if kept:
+                tracker.catch_up(name)
+                continue
+            wanted = (frontend, window, task.labels_intervals)
+            if bank is None or wanted != previous:  # one bank at a time is kept
+                variants = config.variants if frontend.augments and config.training.balance != "smote" else 0
+                bank = build_bank(asked, frontend, window, variants=variants, seed=config.seed)
+                previous = wanted
+            problem = Problem(
+                name=name,
+                bank=bank,
+                labels=asked.labels(task),
+                task=task,
+                network=NetworkConfig(frontend.network, config.filters, config.dense),
+                training=replace(config.training, seed=config.seed),
+                split=splits[task.name],
+            )
+            done[name] = _one_model(problem, frontend, asked, work, config, tracker, following)
+            following.model_ended()
+        results = tuple(
+            done[classifier_name(task_named(t), frontend)] for t in config.tasks for frontend in config.frontends()
         )
-        done[name] = _one_model(problem, frontend, asked, work, config, tracker, part)
-    results = tuple(
-        done[classifier_name(task_named(t), frontend)] for t in config.tasks for frontend in config.frontends()
-    )
+        _write_table(work, results, config.seed)
+    except BaseException as error:
+        following.failed(error)
+        if tracker is not None:
+            tracker.close(stopped=True)
+        raise
+    if tracker is not None:
+        tracker.close()
+    following.ended()
+    return results
+
+
+def _write_table(work: Path, results: tuple[Result, ...], seed: int) -> None:
     quick = min((r for r in results if r.task == results[-1].task), key=lambda r: r.validation_loss).name
-    comparisons = _compared(work, results, config.seed)
+    comparisons = _compared(work, results, seed)
     table = {
         "quick": quick,
         "results": [result.to_json() for result in results],
@@ -189,8 +207,6 @@ def _run(
     write_whole(work / "results.json", json.dumps(table, indent=2) + "\n")
     write_whole(work / "report.md", reporting.markdown(results, comparisons))
     write_html(work, work / "report.html")
-    progress("all models", "finished", 1.0)
-    return results
 
 
 def _one_model(
@@ -199,34 +215,43 @@ def _one_model(
     corpus: Corpus,
     work: Path,
     config: RunConfig,
-    tracker: Tracker,
-    progress: Callable[[str, float], None],
+    tracker: tracking.Tracker,
+    following: Following,
 ) -> Result:
     folder = work / "models" / problem.name
     problem.split.assert_proven(corpus.patient)
-    study = tracker.start_study(problem.name, problem.training, {"corpus": corpus.fingerprint, "code": code_version()})
+    origin, window = _origin(corpus, problem, config), config.window_of(problem.task)
+    study = tracker.start_study(problem.name, _tags(origin), _params(problem, frontend, window, config))
+
+    def trial_ended(trial: Trial) -> None:
+        tracker.log_trial(study, trial)
+        following.trial_ended(trial)
+
     try:
+        following.trials_begin()
         trials = sweep(
-            problem, folder, n_trials=config.n_trials, report=lambda what, done: progress(what, 0.05 + 0.85 * done)
+            problem,
+            folder,
+            n_trials=config.n_trials,
+            report=lambda what, done: following.doing(what, 0.05 + 0.85 * done),
+            on_trial=trial_ended,
         )
-        for trial in trials:
-            tracker.log_trial(study, trial)
-        network, window = best_trial(trials).network, config.window_of(problem.task)
+        network = best_trial(trials).network
+        following.doing("calibrating and judging", 0.9)
         judged = judge(problem, frontend, corpus, trials, window, seed=config.seed)
         result = judged.result
-        fit = fit_final(problem, trials, report=lambda what, done: progress(what, 0.9 + 0.05 * done))
+        fit = fit_final(problem, trials, report=lambda what, done: following.doing(what, 0.9 + 0.05 * done))
         cohort = _cohort(corpus, problem)
         spec = Spec(problem.name, problem.task, frontend, network, window, config.seed, cohort)
-        provenance = _provenance(corpus, problem, config, study)
         classifier = Classifier.from_fit(
             spec,
             fit,
             calibration=judged.calibration,
             gate=judged.gate,
             card=model_card(result),
-            provenance=provenance,
+            provenance=origin | {"mlflow_study": study},
         )
-        progress("saving and logging", 0.96)
+        following.doing("saving", 0.96)
         classifier.save(work / "classifiers" / problem.name)
         table = answers_csv(
             corpus.recording,
@@ -238,8 +263,8 @@ def _one_model(
         )
         write_whole(folder / "out_of_fold.csv", table)
         write_whole(folder / "folds.json", json.dumps(problem.split.proof, indent=2) + "\n")
-        tracker.finish_study(study, result, work / "classifiers" / problem.name, table)
         write_whole(folder / "result.json", json.dumps(result.to_json(), indent=2) + "\n")
+        tracker.finish_study(study)
     except BaseException as error:  # Ctrl-C too: the run must not stand in MLflow as still going
         tracker.fail_study(study, f"{type(error).__name__}: {error}")
         raise
@@ -278,7 +303,8 @@ def _cohort(corpus: Corpus, problem: Problem) -> Cohort:
     )
 
 
-def _provenance(corpus: Corpus, problem: Problem, config: RunConfig, study: str) -> dict[str, Any]:
+def _origin(corpus: Corpus, problem: Problem, config: RunConfig) -> dict[str, Any]:
+    """Of which recordings, split, configuration and code a model comes."""
     split = "\n".join(f"{side} {rows.tolist()}" for fold in problem.folds for side, rows in fold.sides())
     return {
         "corpus": corpus_identity(corpus),
@@ -287,7 +313,27 @@ def _provenance(corpus: Corpus, problem: Problem, config: RunConfig, study: str)
         "split_sha256": sha256(split.encode()),
         "configuration_sha256": sha256(json.dumps(asdict(config), sort_keys=True).encode()),
         "code": code_version(),
-        "mlflow_run": study,
+    }
+
+
+def _tags(origin: Mapping[str, Any]) -> dict[str, str]:
+    """What a study is found by in MLflow."""
+    hashes = {key: origin[key] for key in ("split_sha256", "configuration_sha256", "code")}
+    return {"corpus": origin["corpus"]["fingerprint"], **hashes}
+
+
+def _params(problem: Problem, frontend: FrontEnd, window: WindowConfig, config: RunConfig) -> dict[str, Any]:
+    """What a study was set to: task, front end, windows, split, what every trial trains with, what is searched."""
+    return {
+        "task": problem.task.name,
+        "split": config.split,
+        "n_folds": len(problem.folds),
+        "n_trials": config.n_trials,
+        "network": problem.network.name,
+        **{f"features.{key}": value for key, value in frontend.to_dict().items()},
+        **{f"window.{key}": value for key, value in asdict(window).items()},
+        **problem.training.to_dict(),
+        **{f"space.{key}": value for key, value in asdict(SearchSpace()).items()},
     }
 
 

@@ -25,6 +25,7 @@ from jaxtyping import Float32, Int32
 
 from jaxresp.features import FeatureBank
 from jaxresp.files import whole_directory
+from jaxresp.importance import write_importances
 from jaxresp.models import NetworkConfig, create, storage
 from jaxresp.pooling import pool
 from jaxresp.splits import Fold, Split, SplitError
@@ -120,6 +121,7 @@ class Trial:
     network: NetworkConfig
     training: TrainConfig
     fits: tuple[Fit, ...]
+    pruned: bool = False
 
     @property
     def score(self) -> float:
@@ -148,6 +150,7 @@ def sweep(
     space: SearchSpace | None = None,
     storage_url: str | None = None,
     report: Report = lambda what, done: None,
+    on_trial: Callable[[Trial], None] = lambda trial: None,
 ) -> tuple[Trial, ...]:
     """Run, or continue, a study until it has `n_trials` trials. The first one has the default settings.
 
@@ -158,6 +161,7 @@ def sweep(
         space: what to search.
         storage_url: Optuna storage; SQLite in the folder by default.
         report: progress.
+        on_trial: called once for every finished trial, also for those of a study that is continued.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -167,7 +171,9 @@ def sweep(
         study = optuna.create_study(
             study_name=problem.name, storage=database, direction="minimize", load_if_exists=True
         )
-        return _continue(study, problem, folder, n_trials, space or SearchSpace(), report)
+        trials = _continue(study, problem, folder, n_trials, space or SearchSpace(), report, on_trial)
+        write_importances(study, folder / "importance.json")
+        return trials
     finally:
         database.remove_session()
         database.engine.dispose()
@@ -242,11 +248,19 @@ def fit_final(problem: Problem, trials: tuple[Trial, ...], report: Report = lamb
 
 
 def _continue(
-    study: optuna.Study, problem: Problem, folder: Path, n_trials: int, space: SearchSpace, report: Report
+    study: optuna.Study,
+    problem: Problem,
+    folder: Path,
+    n_trials: int,
+    space: SearchSpace,
+    report: Report,
+    on_trial: Callable[[Trial], None],
 ) -> tuple[Trial, ...]:
     for left in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
         study.tell(left.number, state=optuna.trial.TrialState.FAIL)  # a killed run's; its place is taken anew
     trials = [_load(problem, folder / f"trial-{n}", n) for n in range(len(_finished(study)))]
+    for trial in trials:
+        on_trial(trial)
     for number in range(len(trials), n_trials):
         # The sampler is seeded by the place in the study: a continued study proposes what an unbroken one would.
         study.sampler = optuna.samplers.TPESampler(
@@ -264,6 +278,7 @@ def _continue(
         _save(trial, folder / f"trial-{number}")
         study.tell(asked, trial.score)
         trials.append(trial)
+        on_trial(trial)
         best = min(t.score for t in trials)
         report(f"trial {number + 1}/{n_trials}: loss {trial.score:.3f}, best {best:.3f}", (number + 1) / n_trials)
     return tuple(trials)

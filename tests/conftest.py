@@ -150,7 +150,7 @@ class _NoTracker:
     def log_trial(self, *_: object) -> None:
         pass
 
-    finish_study = fail_study = log_trial
+    finish_study = fail_study = close = log_trial
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 from jaxresp.classifier import Classifier
 from jaxresp.errors import JaxrespError
 from jaxresp.frontend import InvalidFrontend
+from jaxresp.progress import Standing
 from jaxresp.run import run
 from jaxresp.run_report import load_results
 from jaxresp.workdir import WorkdirInUse, WorkdirMismatch
@@ -25,8 +26,8 @@ class Stop:
     def __init__(self, model: str, what: str):
         self.model, self.what, self.happened = model, what, False
 
-    def __call__(self, model: str, what: str, done: float) -> None:
-        if model == self.model and what.startswith(self.what):
+    def __call__(self, now: Standing) -> None:
+        if now.model == self.model and now.what.startswith(self.what):
             self.happened = True
             raise KeyboardInterrupt
 
@@ -150,11 +151,11 @@ def test_two_runs_in_one_folder_are_one_too_many(corpus, new_work):
     work = new_work()
     refused = []
 
-    def second_one(model: str, what: str, done: float) -> None:
+    def second_one(now: Standing) -> None:
         if not refused:
             with pytest.raises(WorkdirInUse, match="another jaxresp is at work in"):
                 run(corpus, work, ONE_MODEL)
-            refused.append(what)
+            refused.append(now.what)
 
     run(corpus, work, ONE_MODEL, progress=second_one)
     assert refused == ["features"]

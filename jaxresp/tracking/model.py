@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from jaxresp.tracking import ClassifierModel, set_model
+from mlflow.models import set_model
+
+from jaxresp.tracking.pyfunc import ClassifierModel
 
 set_model(ClassifierModel())
