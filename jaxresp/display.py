@@ -1,4 +1,4 @@
-"""What a run shows while it works, and its table: one line that moves on a terminal, lines with the time in a log file."""
+"""What a run shows while it works, and its table: a line that moves on a terminal, lines with the time in a log."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class _Moving:
 
 
 def plain(listener: Listener) -> Callable[[str, str, float], None]:
-    """For work that has neither models nor trials: called with the part, what is done, and the fraction of the whole."""
+    """For work without models and trials: called with the part, what is done, and the fraction of the whole."""
     began = time.monotonic()
 
     def tell(part: str, what: str, done: float) -> None:

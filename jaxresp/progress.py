@@ -1,6 +1,7 @@
 """Where a run stands: trials done, the best so far, and how long the rest will take, told to a person and to a file.
 
-`progress.json` in the work folder is written whole, so that another process can read it at any moment (`jaxresp status`).
+`progress.json` in the work folder is written whole, so that another process can read it at any moment: `jaxresp status`
+does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """MLflow: what was tried, what came of it, and the model that came out.
 
-One experiment per corpus. A study is a parent run with its hashes, settings and search space, and in the end its metrics,
-plots, out-of-fold answers, model card and the model, which is registered; each trial is a child run, logged as it ends.
+One experiment per corpus. A study is a parent run with its hashes, settings and search space, and in the end its
+metrics, plots, out-of-fold answers, model card and the model, which is registered; each trial is a child run, logged as
+it ends.
 
     spool       what is to be told, as files in the model's folder
     store       one MLflow experiment: how a study and a trial are written into it

@@ -107,7 +107,7 @@ class Store:
         for k, fold in enumerate(folds, 1):
             metrics += [Metric(f"fold{k}.{key}", fold[key], now, 0) for key in ("score", "best_epoch")]
             metrics += _curve(f"fold{k}", fold["history"], now)
-        metrics += _curve("mean", _mean(histories), now)
+        metrics += _curve("mean", mean_history(histories), now)
         self.log(run, params=trial["settings"], metrics=metrics)
         if any(histories):
             self.client.log_figure(run, curves_figure(histories, name), "curves.png")
@@ -151,7 +151,7 @@ def _curve(name: str, history: Sequence[Mapping[str, float]], now: int) -> list[
     ]
 
 
-def _mean(histories: Sequence[Sequence[Mapping[str, float]]]) -> list[dict[str, float]]:
+def mean_history(histories: Sequence[Sequence[Mapping[str, float]]]) -> list[dict[str, float]]:
     """Of all folds, as far as every one of them went."""
     reached = zip(*histories, strict=False)
     return [{key: float(np.mean([losses[key] for losses in epoch])) for key in epoch[0]} for epoch in reached]

@@ -69,7 +69,7 @@ class Tracker:
         self._outbox.wake()
 
     def finish_study(self, study: str) -> None:
-        """The model's result, answers and Classifier are in its folders: they are logged, and the parent run is closed."""
+        """The model's result, answers and Classifier are in its folders: they are logged, and the study is closed."""
         self._studies[study].finished = True
         self._outbox.wake()
 

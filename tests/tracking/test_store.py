@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,12 +29,15 @@ from jaxresp.frontend import Mfcc
 from jaxresp.models import NetworkConfig, create
 from jaxresp.sweep import Trial
 from jaxresp.taxonomy import BINARY
-from jaxresp.tracking import ClassifierModel, Tracker
+from jaxresp.tracking import Tracker
+from jaxresp.tracking.pyfunc import ClassifierModel
+from jaxresp.tracking.store import Store, mean_history
 from jaxresp.train import Fit, Standardisation, TrainConfig
 from jaxresp.window import WindowConfig
 
 NETWORK = NetworkConfig("cnn1d", 2, 8)
 TRAINING = TrainConfig(max_epochs=3, seed=4)
+EXPERIMENT = "icbhi 1 (made up)"
 
 
 @pytest.fixture(autouse=True)
@@ -89,34 +94,60 @@ def result(labels: np.ndarray) -> Result:
 
 @dataclass(frozen=True)
 class Stored:
+    work: Path
     client: MlflowClient
     experiment: str
     study: str
 
     def run(self) -> Run:
-        return self.client.get_run(self.study)
+        (run,) = self.client.search_runs([self.experiment], f"tags.`jaxresp.study` = '{self.study}'")
+        return run
 
     def children(self) -> list[Run]:
-        wanted = f"tags.mlflow.parentRunId = '{self.study}'"
+        wanted = f"tags.mlflow.parentRunId = '{self.run().info.run_id}'"
         return self.client.search_runs([self.experiment], wanted, order_by=["attributes.run_name ASC"])
+
+    def artifact(self, run: Run, name: str, folder: Path) -> Path:
+        return Path(self.client.download_artifacts(run.info.run_id, name, str(folder)))
+
+
+def leave_result(work: Path, name: str, told: Result, classifier: Path) -> None:
+    """What a run has left in its folders when MLflow is told that a study is finished."""
+    model = work / "models" / name
+    model.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(classifier, work / "classifiers" / name)
+    (model / "out_of_fold.csv").write_text("recording,patient\nr,p\n")
+    (model / "importance.json").write_text(json.dumps({"dropout": 0.75, "learning_rate": 0.25}))
+    (model / "result.json").write_text(json.dumps(told.to_json()))
+
+
+def trials(fit: Fit) -> list[Trial]:
+    """Two that are complete, and one that was stopped after its first fold's second epoch."""
+    complete = [
+        Trial(n, NETWORK, replace(TRAINING, dropout=0.1 + n / 10), (fit, replace(fit, score=0.5, best_epoch=2)))
+        for n in (0, 1)
+    ]
+    stopped = replace(fit, score=1.0, best_epoch=2, history=fit.history[:2])
+    return [*complete, Trial(2, NETWORK, replace(TRAINING, dropout=0.3), (stopped,), pruned=True)]
 
 
 @pytest.fixture(scope="module")
 def stored(fit: Fit, classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Stored:
-    """A finished study of two trials of two folds. Its model is not logged here."""
-    folder = tmp_path_factory.mktemp("work")
+    """A finished study of three trials, told by a tracker."""
+    work = tmp_path_factory.mktemp("work")
     before = mlflow.get_tracking_uri()
-    tracker = Tracker(folder, "icbhi 1 (made up)")
-    study = tracker.start_study("binary-mfcc", TRAINING, {"corpus": "f" * 64, "code": "abc"})
-    for number in (0, 1):
-        training = replace(TRAINING, dropout=0.1 + number / 10)
-        tracker.log_trial(study, Trial(number, NETWORK, training, (fit, replace(fit, score=0.5, best_epoch=2))))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mlflow.pyfunc, "log_model", lambda **_: None)
-        tracker.finish_study(study, result(np.repeat([0, 1], 5)), classifier_folder, "recording,patient\nr,p\n")
+    tracker = Tracker(work, EXPERIMENT)
+    study = tracker.start_study("binary-mfcc", {"corpus": "f" * 64, "code": "abc"}, TRAINING.to_dict())
+    for trial in trials(fit):
+        tracker.log_trial(study, trial)
+    leave_result(work, "binary-mfcc", result(np.repeat([0, 1], 5)), classifier_folder)
+    tracker.finish_study(study)
+    tracker.close()
+    uri = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(before)
-    assert {path.name for path in folder.iterdir()} == {"mlflow.db", "mlruns"}
-    return Stored(MlflowClient(tracker.uri), tracker.experiment, study)
+    assert {path.name for path in work.iterdir()} == {"mlflow.db", "mlruns", "models", "classifiers"}
+    client = MlflowClient(uri)
+    return Stored(work, client, client.get_experiment_by_name(EXPERIMENT).experiment_id, study)
 
 
 def test_a_study_is_a_finished_run_with_its_settings_and_where_it_came_from(stored: Stored) -> None:
@@ -129,53 +160,72 @@ def test_a_study_is_a_finished_run_with_its_settings_and_where_it_came_from(stor
     assert {"corpus": "f" * 64, "code": "abc"}.items() <= run.data.tags.items()
 
 
-def test_its_metrics_are_the_results_with_intervals_and_the_baseline(stored: Stored) -> None:
+def test_its_metrics_are_the_results_with_intervals_the_baseline_and_what_mattered(stored: Stored) -> None:
     told, ours = stored.run().data.metrics, result(np.repeat([0, 1], 5))
     for name in HEADLINES:
         assert told[name] == pytest.approx(getattr(ours.metrics, name))
         assert (told[f"{name}.low"], told[f"{name}.high"]) == (0.25, 0.75)
     assert told["n"] == 10
     assert told["majority.balanced_accuracy"] == pytest.approx(ours.majority.balanced_accuracy)
+    assert (told["importance.dropout"], told["importance.learning_rate"]) == (0.75, 0.25)
 
 
-def test_its_artifacts_are_the_plots_the_answers_and_the_result(stored: Stored, tmp_path: Path) -> None:
-    names = {item.path for item in stored.client.list_artifacts(stored.study)}
-    assert {"confusion.png", "reliability.png", "risk.png", "out_of_fold.csv", "result.json"} <= names
-    table = stored.client.download_artifacts(stored.study, "out_of_fold.csv", str(tmp_path))
-    assert Path(table).read_text() == "recording,patient\nr,p\n"
-    for name in ("confusion.png", "reliability.png", "risk.png"):
-        figure = Path(stored.client.download_artifacts(stored.study, name, str(tmp_path)))
-        assert figure.read_bytes().startswith(b"\x89PNG")
+def test_its_artifacts_are_the_plots_the_answers_the_card_and_the_result(stored: Stored, tmp_path: Path) -> None:
+    run = stored.run()
+    names = {item.path for item in stored.client.list_artifacts(run.info.run_id)}
+    pictures = {"confusion.png", "reliability.png", "risk.png", "history.png", "importance.png"}
+    assert names == pictures | {"out_of_fold.csv", "result.json", "card.md"}
+    assert stored.artifact(run, "out_of_fold.csv", tmp_path).read_text() == "recording,patient\nr,p\n"
+    card = stored.work / "classifiers" / "binary-mfcc" / "card.md"
+    assert stored.artifact(run, "card.md", tmp_path).read_bytes() == card.read_bytes()
+    for name in pictures:
+        assert stored.artifact(run, name, tmp_path).read_bytes().startswith(b"\x89PNG")
 
 
 def test_every_trial_is_a_child_with_its_settings_scores_and_the_losses_of_every_epoch(stored: Stored) -> None:
     children = stored.children()
-    assert [child.info.run_name for child in children] == ["trial 1", "trial 2"]
-    for number, child in enumerate(children):
+    assert [child.info.run_name for child in children] == ["trial 1", "trial 2", "trial 3"]
+    for number, child in enumerate(children[:2]):
         assert child.info.status == "FINISHED"
+        assert child.data.tags["jaxresp.state"] == "complete"
         assert child.data.params == {
             "filters": "2", "dense": "8", "dropout": str(0.1 + number / 10), "learning_rate": "0.001",
         }  # fmt: skip
-        assert child.data.metrics["validation_loss"] == pytest.approx((2 / 3 + 0.5) / 2)
+        assert child.data.metrics["score"] == pytest.approx((2 / 3 + 0.5) / 2)
         assert child.data.metrics["fold2.best_epoch"] == 2
         for name, values in (("train_loss", (1, 1 / 2, 1 / 3)), ("validation_loss", (2, 1, 2 / 3))):
-            curve = stored.client.get_metric_history(child.info.run_id, f"fold2.{name}")
-            assert [point.step for point in curve] == [1, 2, 3]
-            assert [point.value for point in curve] == pytest.approx(values)
+            for curve in (f"fold2.{name}", f"mean.{name}"):
+                points = stored.client.get_metric_history(child.info.run_id, curve)
+                assert [point.step for point in points] == [1, 2, 3]
+                assert [point.value for point in points] == pytest.approx(values)
         assert [item.path for item in stored.client.list_artifacts(child.info.run_id)] == ["curves.png"]
 
 
-def test_the_logged_model_answers_as_the_classifier_does(
+def test_a_pruned_trial_is_a_child_that_says_so_with_its_epochs_so_far(stored: Stored) -> None:
+    child = stored.children()[2]
+    assert child.data.tags["jaxresp.state"] == "pruned"
+    assert [p.step for p in stored.client.get_metric_history(child.info.run_id, "fold1.validation_loss")] == [1, 2]
+    assert not [name for name in child.data.metrics if name.startswith("fold2")]
+
+
+def test_a_mean_curve_ends_where_the_first_fold_stops() -> None:
+    long, short = [{"loss": 1.0}, {"loss": 2.0}, {"loss": 9.0}], [{"loss": 3.0}, {"loss": 6.0}]
+    assert mean_history([long, short]) == [{"loss": 2.0}, {"loss": 4.0}]
+    assert mean_history([]) == []
+
+
+def test_the_logged_model_answers_as_the_classifier_does_and_is_registered(
     stored: Stored, classifier_folder: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "sound.wav"
     soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(16_000), 16_000)
-    tracker = Tracker(Path(), "icbhi 1 (made up)", stored.client.tracking_uri)
-    study = tracker.start_study("binary-mfcc", TRAINING, {})
-    tracker.finish_study(study, result(np.repeat([0, 1], 5)), classifier_folder, "")
-    (logged,) = stored.client.search_logged_models([tracker.experiment])
-    assert logged.source_run_id == study
-    model = mlflow.pyfunc.load_model(logged.artifact_location)
+    (logged,) = stored.client.search_logged_models([stored.experiment])
+    assert logged.source_run_id == stored.run().info.run_id
+    (registered,) = stored.client.search_model_versions("name = 'jaxresp-binary-mfcc'")
+    assert (registered.run_id, registered.version) == (logged.source_run_id, 1)
+    assert registered.description.startswith((classifier_folder / "card.md").read_text()[:1000])
+    mlflow.set_tracking_uri(stored.client.tracking_uri)
+    model = mlflow.pyfunc.load_model("models:/jaxresp-binary-mfcc/1")
     table = model.predict(pd.DataFrame({"audio": [path.read_bytes(), path.read_bytes()]}))
     expected = Classifier.load(classifier_folder).predict(path)
     assert table["label"].tolist() == [expected.label] * 2
@@ -190,41 +240,86 @@ def test_the_logged_model_answers_as_the_classifier_does(
         served.predict(None, pd.DataFrame({"audio": [path.read_bytes(), b"no sound"]}))
 
 
+def test_a_study_told_again_is_neither_doubled_nor_changed(stored: Stored, fit: Fit) -> None:
+    """The same command again, in another process: what the store has is found by its tags."""
+    before = (stored.run().info.run_id, [child.info.run_id for child in stored.children()])
+    tracker = Tracker(stored.work, EXPERIMENT)
+    study = tracker.start_study("binary-mfcc", {}, {})
+    assert study == stored.study
+    for trial in trials(fit):
+        tracker.log_trial(study, trial)
+    tracker.finish_study(study)
+    tracker.close()
+    assert (stored.run().info.run_id, [child.info.run_id for child in stored.children()]) == before
+    assert stored.run().info.status == "FINISHED"
+    assert len(stored.client.search_logged_models([stored.experiment])) == 1
+    assert len(stored.client.search_model_versions("name = 'jaxresp-binary-mfcc'")) == 1
+    for run in (stored.run(), *stored.children()):
+        for name in run.data.metrics:
+            points = stored.client.get_metric_history(run.info.run_id, name)
+            assert len(points) == len({point.step for point in points}), name
+
+
+def test_a_trial_that_was_half_written_is_written_anew(stored: Stored, fit: Fit) -> None:
+    """A process that is killed between two calls leaves a child that is not closed."""
+    tracker = Tracker(stored.work, EXPERIMENT)
+    study = tracker.start_study("killed", {}, {})
+    tracker.close()
+    (parent,) = stored.client.search_runs([stored.experiment], f"tags.`jaxresp.study` = '{study}'")
+    tags = {"mlflow.parentRunId": parent.info.run_id, "jaxresp.trial": "0"}
+    half = stored.client.create_run(stored.experiment, run_name="trial 1", tags=tags)
+    again = Tracker(stored.work, EXPERIMENT)
+    again.start_study("killed", {}, {})
+    again.log_trial(study, trials(fit)[0])
+    again.close()
+    wanted = f"tags.mlflow.parentRunId = '{parent.info.run_id}'"
+    (child,) = stored.client.search_runs([stored.experiment], wanted)
+    assert child.info.run_id != half.info.run_id
+    assert child.info.status == "FINISHED" and "score" in child.data.metrics
+
+
 def test_the_same_experiment_is_found_again_and_another_is_not_it(stored: Stored) -> None:
-    uri = stored.client.tracking_uri
-    folder = Path(uri.removeprefix("sqlite:///")).parent
-    assert Tracker(folder, "icbhi 1 (made up)").experiment == stored.experiment
-    assert Tracker(folder, "another").experiment != stored.experiment
+    assert Store(stored.work, EXPERIMENT).experiment == stored.experiment
+    assert Store(stored.work, "another").experiment != stored.experiment
 
 
-def test_a_study_that_fails_is_closed_as_failed_and_says_why(stored: Stored) -> None:
-    tracker = Tracker(Path(), "icbhi 1 (made up)", stored.client.tracking_uri)
-    study = tracker.start_study("broken", TRAINING, {})
-    assert stored.client.get_run(study).info.status == "RUNNING"
+def test_a_study_that_fails_is_closed_as_failed_says_why_and_is_opened_again(stored: Stored) -> None:
+    def told() -> Run:
+        (run,) = stored.client.search_runs([stored.experiment], f"tags.`jaxresp.study` = '{study}'")
+        return run
+
+    tracker = Tracker(stored.work, EXPERIMENT)
+    study = tracker.start_study("broken", {}, {})
     tracker.fail_study(study, "KeyboardInterrupt: ")
-    run = stored.client.get_run(study)
-    assert run.info.status == "FAILED"
-    assert run.data.tags["jaxresp.failed"].startswith("KeyboardInterrupt")
+    tracker.close(stopped=True)
+    assert told().info.status == "FAILED"
+    assert told().data.tags["jaxresp.failed"].startswith("KeyboardInterrupt")
+    again = Tracker(stored.work, EXPERIMENT)
+    assert again.start_study("broken", {}, {}) == study
+    again.close()
+    assert told().info.status == "RUNNING"
+    assert "jaxresp.failed" not in told().data.tags
 
 
 def test_what_is_undefined_is_left_out_and_nothing_else(
     stored: Stored, classifier_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MLflow's database refuses NaN."""
-    tracker = Tracker(Path(), "icbhi 1 (made up)", stored.client.tracking_uri)
-    monkeypatch.setattr(mlflow.pyfunc, "log_model", lambda **_: None)
-    study = tracker.start_study("one class", TRAINING, {})
-    tracker.finish_study(study, result(np.zeros(10, int)), classifier_folder, "")
-    run = stored.client.get_run(study)
+    monkeypatch.setattr("jaxresp.tracking.finishing._register", lambda *_: None)
+    tracker = Tracker(stored.work, EXPERIMENT)
+    study = tracker.start_study("one-class", {}, {})
+    leave_result(stored.work, "one-class", result(np.zeros(10, int)), classifier_folder)
+    tracker.finish_study(study)
+    tracker.close()
+    (run,) = stored.client.search_runs([stored.experiment], f"tags.`jaxresp.study` = '{study}'")
     assert not [name for name in run.data.metrics if name.startswith("macro_roc_auc")]
     assert {"accuracy", "balanced_accuracy", "macro_f1.low"} <= set(run.data.metrics)
     assert run.info.status == "FINISHED"
 
 
 def test_a_run_that_was_killed_does_not_stand_as_still_going(stored: Stored) -> None:
-    folder = Path(stored.client.tracking_uri.removeprefix("sqlite:///")).parent
-    killed = Tracker(folder, "icbhi 1 (made up)").start_study("killed", TRAINING, {})
-    Tracker(folder, "icbhi 1 (made up)")
+    killed = stored.client.create_run(stored.experiment, run_name="killed").info.run_id
+    Store(stored.work, EXPERIMENT)
     run = stored.client.get_run(killed)
     assert run.info.status == "FAILED"
     assert run.data.tags["jaxresp.failed"] == "killed"
@@ -238,7 +333,7 @@ def test_a_store_is_made_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
         Path(uri.removeprefix("sqlite:///")).write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jaxresp.tracking.SqlAlchemyStore", dies)
+    monkeypatch.setattr("jaxresp.tracking.store.SqlAlchemyStore", dies)
     with pytest.raises(KeyboardInterrupt):
         Tracker(tmp_path, "one")
     assert list(tmp_path.iterdir()) == []
