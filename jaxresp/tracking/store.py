@@ -27,14 +27,6 @@ from jaxresp.tracking.spool import Spool
 STUDY, TRIAL, STATE, WHY = "jaxresp.study", "jaxresp.trial", "jaxresp.state", "jaxresp.failed"
 
 _QUIET = ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.models.model")
-#: What MLflow is asked to do otherwise than it does by default, unless the user has said so himself.
-_SETTINGS = {
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # the command line shows its own
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # We wait ourselves, between two trials and for as long as it takes; a request that hangs is only hidden by retries.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-}
 _METRICS_AT_ONCE, _PARAMS_AT_ONCE = 1000, 100  # MLflow's limits for one call
 
 
@@ -53,8 +45,6 @@ class Store:
     def __init__(self, folder: Path, experiment: str, uri: str | None = None):
         for name in _QUIET:
             logging.getLogger(name).setLevel(logging.WARNING)
-        for name, value in _SETTINGS.items():
-            os.environ.setdefault(name, value)
         self.uri = uri or f"sqlite:///{_own_store(folder).resolve()}"
         mlflow.set_tracking_uri(self.uri)
         self.client = MlflowClient(self.uri)

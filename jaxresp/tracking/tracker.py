@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
     from jaxresp.tracking.outbox import Study
 
 _log = logging.getLogger(__name__)
+
+#: What MLflow does otherwise than by default, unless the user has said so. It must stand before MLflow is imported.
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # the command line shows its own
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # We wait ourselves, for as long as it takes: minutes of silent retries would only hide that nobody answers.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",  # seconds
+}
 
 #: How long a store may be silent once everything else is done; and when it is not, but stopped.
 _PATIENCE_S, _PATIENCE_WHEN_STOPPED_S = 60.0, 5.0
@@ -37,6 +48,8 @@ class Tracker:
     """
 
     def __init__(self, work: Path, experiment: str, uri: str | None = None):
+        for setting, value in _SETTINGS.items():
+            os.environ.setdefault(setting, value)
         from mlflow.exceptions import MlflowException
 
         from jaxresp.tracking.outbox import Outbox
