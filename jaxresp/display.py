@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rich import box
 from rich.console import Console
@@ -17,7 +17,7 @@ from rich.text import Text
 from jaxresp.evaluate import report, tables
 from jaxresp.evaluate.result import Result
 from jaxresp.prediction import NOTICE
-from jaxresp.progress import Listener, Standing, duration, facts
+from jaxresp.progress import Listener, Standing, facts
 
 _LOG_EVERY_S = 30.0
 
@@ -65,7 +65,7 @@ class _Moving:
         line.add_column(width=12)
         line.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         line.expand = True
-        clock = duration(now.elapsed_s + since)
+        clock = str(timedelta(seconds=int(now.elapsed_s + since)))
         what = ", ".join([clock, *facts(now, since), now.what])
         line.add_row(Text(now.model, "bold"), ProgressBar(1.0, now.done, width=12), Text(what))
         return line

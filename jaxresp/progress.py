@@ -230,13 +230,14 @@ def facts(now: Standing, since_s: float = 0.0) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Such as 42 s, 3 min 20 s, 2 h 05 min."""
+    """Such as 42 s, 3 min 20 s, 50 min, 2 h 05 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
-    if whole < 3600:
+    if whole < 600:
         return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def status_lines(told: Mapping[str, Any], *, at_work: bool) -> list[str]:

@@ -81,7 +81,8 @@ class Study:
     def missing(self) -> str:
         """What the store does not have, for a person."""
         trials = len(set(self.spool.trials()) - self.trials)
-        parts = ([f"{trials} trial{'s' * (trials != 1)}"] if trials else []) + ["the result and the model"] * self.finished
+        parts = [f"{trials} trial{'s' * (trials != 1)}"] if trials else []
+        parts += ["the result and the model"] if self.finished else []
         why = f", which MLflow refused: {self.refused}" if self.refused else ""
         return f"{self.spool.name} ({', '.join(parts) or 'how it ended'}{why})"
 

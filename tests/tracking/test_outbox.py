@@ -123,7 +123,7 @@ def test_an_answer_that_is_lost_on_the_way_doubles_nothing(store, tmp_path):
 
 def test_nobody_waits_for_a_slow_store_until_the_end(store, tmp_path):
     let = threading.Event()
-    store.trouble = lambda what: None if let.wait(20) else None
+    store.trouble = lambda what: let.wait(20) and None
     box, one = Outbox(store), study(tmp_path)
     box.add(one)
     for number in range(100):
