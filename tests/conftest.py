@@ -147,7 +147,7 @@ class _NoTracker:
     def start_study(self, *_: object) -> str:
         return "untracked"
 
-    def log_trial(self, *_: object) -> None:
+    def log_trial(self, *_: object, **__: object) -> None:
         pass
 
     finish_study = fail_study = close = log_trial

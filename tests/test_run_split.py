@@ -47,7 +47,7 @@ class _NoTracker:
     def start_study(self, *_) -> str:
         return "untracked"
 
-    def log_trial(self, *_) -> None:
+    def log_trial(self, *_, **__) -> None:
         pass
 
     finish_study = fail_study = close = log_trial
