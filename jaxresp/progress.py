@@ -105,12 +105,14 @@ class Following:
     def trial_ended(self, trial: Trial) -> None:
         """A trial has ended, or was there already."""
         now = self._now
-        best = now.best if trial.pruned else min(trial.score, now.best if now.best is not None else trial.score)
+        best, pruned = now.best, bool(trial.pruned)
+        if not pruned:
+            best = trial.score if best is None else min(best, trial.score)
         done = now.trials_done + 1
-        self._now = replace(now, trials_done=done, pruned=now.pruned + trial.pruned, best=best)
+        self._now = replace(now, trials_done=done, pruned=now.pruned + pruned, best=best)
         if not self._pace.trial_ended():
             return  # it is told of all of those at once, when the next begins
-        outcome = "pruned" if trial.pruned else f"loss {trial.score:.3f}"
+        outcome = trial.pruned or f"loss {trial.score:.3f}"
         self._tell(f"trial {trial.number + 1}/{now.trials}: {outcome}", now.done, ended=True)
 
     def model_ended(self) -> None:

@@ -121,7 +121,7 @@ class Trial:
     network: NetworkConfig
     training: TrainConfig
     fits: tuple[Fit, ...]
-    pruned: bool = False
+    pruned: str = ""
 
     @property
     def score(self) -> float:

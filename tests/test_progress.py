@@ -8,8 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from jaxresp import progress
+from jaxresp.cli import cli
 from jaxresp.errors import JaxrespError
 from jaxresp.progress import Following, NoProgress, Standing, read_progress, status_lines
 from jaxresp.workdir import in_use, sole_user
@@ -30,7 +32,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def trial(number: int, score: float, pruned: bool = False) -> Any:
+def trial(number: int, score: float, pruned: str = "") -> Any:
     return SimpleNamespace(number=number, score=score, pruned=pruned)
 
 
@@ -39,14 +41,14 @@ def test_trials_are_counted_and_the_best_is_of_the_complete_ones(tmp_path, clock
     following = Following(tmp_path / "progress.json", heard.append, ["one", "two"], 4)
     following.model_begins("one", 0)
     following.trials_begin()
-    for number, (score, pruned) in enumerate([(0.7, False), (0.2, True), (0.5, False), (0.6, False)]):
+    for number, (score, pruned) in enumerate([(0.7, ""), (0.2, "pruned in epoch 3"), (0.5, ""), (0.6, "")]):
         clock.now += 10
         following.trial_ended(trial(number, score, pruned))
     ended = [now for now in heard if now.ended]
     assert [now.trials_done for now in ended] == [1, 2, 3, 4]
     assert [now.best for now in ended] == [0.7, 0.7, 0.5, 0.5]
     assert ended[-1].pruned == 1
-    assert [now.what for now in ended][:2] == ["trial 1/4: loss 0.700", "trial 2/4: pruned"]
+    assert [now.what for now in ended][:2] == ["trial 1/4: loss 0.700", "trial 2/4: pruned in epoch 3"]
     following.model_ended()
     following.model_begins("two", 0)
     assert (heard[-1].models_done, heard[-1].trials_done, heard[-1].best) == (1, 0, None)
@@ -149,6 +151,15 @@ def test_status_tells_one_at_work_from_one_that_was_killed(tmp_path):
     assert status_lines(read_progress(tmp_path), at_work=False)[0].startswith("was killed")
     following.ended()
     assert status_lines(read_progress(tmp_path), at_work=False)[0].startswith("finished after")
+
+
+def test_the_command_tells_where_a_run_stands(tmp_path):
+    following = Following(tmp_path / "progress.json", lambda now: None, ["one"], 2)
+    following.model_begins("one", 0)
+    following.trial_ended(trial(0, 0.5))
+    told = CliRunner().invoke(cli, ["status", str(tmp_path)])
+    assert told.exit_code == 0
+    assert told.output.startswith("was killed; the same command goes on from there\n  0% one: trial 1/2: loss 0.500\n")
 
 
 def test_a_folder_without_a_run_and_a_damaged_file_are_named(tmp_path: Path) -> None:

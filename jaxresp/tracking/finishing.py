@@ -51,11 +51,11 @@ def finish_study(store: Store, study: str, spool: Spool) -> None:
     settings = {f"chosen.{key}": value for key, value in result.settings.items()}
     store.log(study, params=settings, metrics=_metrics(result, importance, now))
     _pictures(store, study, result)
-    trials = [spool.trial(number) for number in spool.trials()]
+    trials = [trial for trial in map(spool.trial, spool.trials()) if trial["score"] is not None]
     history = history_figure(
         [trial["number"] for trial in trials],
         [trial["score"] for trial in trials],
-        [trial["state"] == "pruned" for trial in trials],
+        [bool(trial["pruned"]) for trial in trials],
     )
     store.client.log_figure(study, history, "history.png")
     if importance:

@@ -9,6 +9,8 @@ told.json       the store that has been told everything
 from __future__ import annotations
 
 import json
+import math
+import statistics
 import time
 import uuid
 from collections.abc import Mapping
@@ -53,11 +55,12 @@ class Spool:
         folds = [
             {"score": each.score, "best_epoch": each.best_epoch, "history": list(each.history)} for each in trial.fits
         ]
+        of_folds = [each.score for each in trial.fits if math.isfinite(each.score)]
         record = {
             "number": trial.number,
-            "state": "pruned" if trial.pruned else "complete",
+            "pruned": trial.pruned,
             "settings": _words(trial.settings),
-            "score": trial.score,
+            "score": statistics.fmean(of_folds) if of_folds else None,  # of a pruned one, as far as it went
             "folds": folds,
             "finished_ms": int(time.time() * 1000),
         }
@@ -68,7 +71,7 @@ class Spool:
         return sorted(int(path.stem.partition("-")[2]) for path in self._folder.glob("trial-*.json"))
 
     def trial(self, number: int) -> dict[str, Any]:
-        """`number`, `state`, `settings`, `score`, `folds`, `finished_ms`."""
+        """`number`, `pruned` (why, or ""), `settings`, `score`, `folds`, `finished_ms`."""
         return self._read(self._file_of(number).name)
 
     def owes(self, store: str) -> bool:

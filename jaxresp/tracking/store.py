@@ -24,7 +24,7 @@ import jaxresp
 from jaxresp.tracking.plots import curves_figure
 from jaxresp.tracking.spool import Spool
 
-STUDY, TRIAL, STATE, WHY = "jaxresp.study", "jaxresp.trial", "jaxresp.state", "jaxresp.failed"
+STUDY, TRIAL, WHY = "jaxresp.study", "jaxresp.trial", "jaxresp.failed"
 
 _QUIET = ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.models.model")
 _METRICS_AT_ONCE, _PARAMS_AT_ONCE = 1000, 100  # MLflow's limits for one call
@@ -89,10 +89,12 @@ class Store:
             trial: as `Spool.trial` tells it.
         """
         now, folds = trial["finished_ms"], trial["folds"]
-        tags = {"mlflow.parentRunId": study, TRIAL: str(trial["number"]), STATE: trial["state"]}
+        tags = {"mlflow.parentRunId": study, TRIAL: str(trial["number"])}
+        tags |= {"jaxresp.state": "pruned" if trial["pruned"] else "complete"}
+        tags |= {"jaxresp.pruned": trial["pruned"]} if trial["pruned"] else {}
         name = f"trial {trial['number'] + 1}"
         run = self.client.create_run(self.experiment, start_time=now, run_name=name, tags=tags).info.run_id
-        metrics = [Metric("score", trial["score"], now, 0)]
+        metrics = [] if trial["score"] is None else [Metric("score", trial["score"], now, 0)]
         histories = [fold["history"] for fold in folds]
         for k, fold in enumerate(folds, 1):
             metrics += [Metric(f"fold{k}.{key}", fold[key], now, 0) for key in ("score", "best_epoch")]

@@ -67,7 +67,7 @@ def study(work: Path, name: str = "one") -> Study:
 
 
 def trial(number: int) -> Any:
-    return SimpleNamespace(number=number, settings={"dropout": 0.1}, score=0.5, fits=(), pruned=False)
+    return SimpleNamespace(number=number, settings={"dropout": 0.1}, fits=(), pruned="")
 
 
 def wait_for(happened: Callable[[], bool]) -> None:
@@ -214,3 +214,13 @@ def test_a_spool_keeps_the_study_and_a_trial_as_they_were_first(tmp_path):
     assert again.trial(3) == first and again.trials() == [3]
     assert Spool(tmp_path, "two").begin({}, {}) != identity
     assert not Spool(tmp_path, "three").owes("own")
+
+
+def test_a_spool_owes_everything_to_every_store_but_the_one_that_was_told(tmp_path):
+    spool = Spool(tmp_path, "one")
+    spool.begin({}, {})
+    assert spool.owes("own")
+    spool.mark_told("own")
+    assert not spool.owes("own") and spool.owes("http://another")
+    spool.begin({}, {})  # it is continued: there is more to tell
+    assert spool.owes("own")

@@ -29,7 +29,7 @@ from jaxresp.frontend import Mfcc
 from jaxresp.models import NetworkConfig, create
 from jaxresp.sweep import Trial
 from jaxresp.taxonomy import BINARY
-from jaxresp.tracking import Tracker
+from jaxresp.tracking import Tracker, TrackingError
 from jaxresp.tracking.pyfunc import ClassifierModel
 from jaxresp.tracking.store import Store, mean_history
 from jaxresp.train import Fit, Standardisation, TrainConfig
@@ -128,7 +128,7 @@ def trials(fit: Fit) -> list[Trial]:
         for n in (0, 1)
     ]
     stopped = replace(fit, score=1.0, best_epoch=2, history=fit.history[:2])
-    return [*complete, Trial(2, NETWORK, replace(TRAINING, dropout=0.3), (stopped,), pruned=True)]
+    return [*complete, Trial(2, NETWORK, replace(TRAINING, dropout=0.3), (stopped,), pruned="pruned in epoch 2")]
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +204,7 @@ def test_every_trial_is_a_child_with_its_settings_scores_and_the_losses_of_every
 def test_a_pruned_trial_is_a_child_that_says_so_with_its_epochs_so_far(stored: Stored) -> None:
     child = stored.children()[2]
     assert child.data.tags["jaxresp.state"] == "pruned"
+    assert child.data.tags["jaxresp.pruned"] == "pruned in epoch 2"
     assert [p.step for p in stored.client.get_metric_history(child.info.run_id, "fold1.validation_loss")] == [1, 2]
     assert not [name for name in child.data.metrics if name.startswith("fold2")]
 
@@ -324,6 +325,11 @@ def test_a_run_that_was_killed_does_not_stand_as_still_going(stored: Stored) -> 
     assert run.info.status == "FAILED"
     assert run.data.tags["jaxresp.failed"] == "killed"
     assert stored.run().info.status == "FINISHED"
+
+
+def test_a_server_that_is_not_there_at_the_start_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TrackingError, match=r"MLflow cannot use http://127\.0\.0\.1:9: .*leave it out"):
+        Tracker(tmp_path, "one", "http://127.0.0.1:9")
 
 
 def test_a_store_is_made_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
