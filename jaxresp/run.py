@@ -21,7 +21,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
@@ -50,6 +50,9 @@ from jaxresp.taxonomy import Task, task_named
 from jaxresp.train import TrainConfig
 from jaxresp.window import WINDOWS, WindowConfig
 from jaxresp.workdir import claim, sole_user
+
+if TYPE_CHECKING:
+    from jaxresp.tracking import Tracker
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ def _run(
     names = [classifier_name(task, frontend) for task, frontend in todo]
     following = Following(work / "progress.json", progress, names, config.n_trials)
     done: dict[str, Result] = {}
-    tracker: tracking.Tracker | None = None
+    tracker: Tracker | None = None
     bank: FeatureBank | None = None
     previous: tuple[FrontEnd, WindowConfig, bool] | None = None
     try:
@@ -215,7 +218,7 @@ def _one_model(
     corpus: Corpus,
     work: Path,
     config: RunConfig,
-    tracker: tracking.Tracker,
+    tracker: Tracker,
     following: Following,
 ) -> Result:
     folder = work / "models" / problem.name

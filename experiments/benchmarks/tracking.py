@@ -2,11 +2,11 @@
 
     python experiments/benchmarks/tracking.py [--trials 5] [--epochs 8] [--rounds 3] [--write FILE]
 
-Expected: about five minutes on two quiet cores. Three sides: no MLflow, the default SQLite store, and an `mlflow server`
-on the same machine. Each is a whole run of one model (trials, final fit, judging, report) on the made-up corpus, in this
-process; the first round compiles and is not counted. Wall seconds include the wait for MLflow at the end; CPU seconds
-are of this process, and with a server also of the server. Importing MLflow and making an empty store come once per
-command and are measured apart.
+Expected: about five minutes on two quiet cores. Three sides: no MLflow, the default SQLite store, and an `mlflow
+server` on the same machine. Each is a whole run of one model (trials, final fit, judging, report) on the made-up
+corpus, in this process; the first round compiles and is not counted. Wall seconds include the wait for MLflow at the
+end; CPU seconds are of this process, and with a server also of the server. Importing MLflow and making an empty store
+come once per command and are measured apart.
 
 The bound that the project sets itself: at most 5 % of a sweep's time.
 """
@@ -188,8 +188,11 @@ def table(costs: dict[str, list[Cost]], told: dict[str, Told], once: tuple[float
         cells = " | ".join(f"{1e3 * statistics.median(get(told[side])):.0f}" for side in ("SQLite", "server"))
         lines.append(f"| {name} | {cells} |")
     imported, opened, made = once
-    lines += ["", f"Once per command, CPU seconds: importing MLflow {imported:.1f}, opening the SQLite store {opened:.2f}, "
-              f"making it where there is none {made:.1f} more."]  # fmt: skip
+    lines += [
+        "",
+        f"Once per command, CPU seconds: importing MLflow {imported:.1f}, opening the SQLite store {opened:.2f}; "
+        f"making it where there is none {made:.1f}.",
+    ]
     return "\n".join(lines)
 
 
