@@ -215,18 +215,20 @@ def facts(now: Standing, since_s: float = 0.0) -> list[str]:
         now: where the run stands, or stood.
         since_s: seconds ago.
     """
-    said = []
+    said: list[str] = []
+    if now.done >= 1:
+        return said
     if now.models > 1:
         said.append(f"model {min(now.models_done + 1, now.models)}/{now.models}")
-    if now.trials > 1 and now.done < 1:
+    if now.trials > 1:
         pruned = f" ({now.pruned} pruned)" if now.pruned else ""
         said.append(f"{now.trials_done}/{now.trials} trials{pruned}")
-    if now.best is not None and now.done < 1:
+    if now.best is not None:
         said.append(f"best {now.best:.3f}")
     if now.left_s is None:
         if now.trials:
             said.append("time left not known yet")
-    elif now.done < 1:
+    else:
         said.append(f"about {duration(max(now.left_s - since_s, 0.0))} left")
     return said
 

@@ -105,7 +105,7 @@ def test_nothing_is_said_of_what_is_not_known():
     """Before the first trial nobody knows how long it will take; and one model, or one trial, are not counted."""
     assert facts(Standing("binary-mfcc", "features", 0.0, 0, 1, 0, 20)) == ["0/20 trials", "time left not known yet"]
     assert facts(Standing("cycles", "fold 1/3", 0.5, elapsed_s=10.0, left_s=10.0)) == ["about 10 s left"]
-    assert facts(Standing("all models", "finished", 1.0, 6, 6, 20, 20, best=0.5, left_s=0.0)) == ["model 6/6"]
+    assert facts(Standing("all models", "finished", 1.0, 6, 6, 20, 20, best=0.5, left_s=0.0)) == []
 
 
 @pytest.mark.parametrize(

@@ -173,8 +173,9 @@ class Outbox:
                         return
                     study.refusals += 1
                     if study.refusals == _REFUSALS:
-                        study.refused = str(error)
-                        _log.warning("MLflow at %s takes no more of %s: %s", self._store.uri, study.spool.name, error)
+                        study.refused = _one_line(error)
+                        where, what = self._store.uri, study.spool.name
+                        _log.warning("MLflow at %s takes no more of %s: %s", where, what, study.refused)
 
     def _answered(self) -> None:
         self._answered_at = time.monotonic()
@@ -188,7 +189,7 @@ class Outbox:
             _log.warning(
                 "MLflow at %s does not answer (%s); the work goes on, and it is told when it does",
                 self._store.uri,
-                " ".join(str(error).split())[:160],
+                _one_line(error),
             )
 
 
@@ -199,3 +200,7 @@ def _refuses(error: Exception) -> bool:
         and error.get_http_status_code() in range(400, 500)
         and (error.get_http_status_code() not in (408, 429))
     )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -27,8 +27,9 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",  # seconds
 }
 
-#: How long a store may be silent once everything else is done; and when it is not, but stopped.
-_PATIENCE_S, _PATIENCE_WHEN_STOPPED_S = 60.0, 5.0
+#: How long a store may be silent once everything else is done; the same when the run was stopped, and how long it may
+#: then take in all.
+_PATIENCE_S, _PATIENCE_WHEN_STOPPED_S, _STOPPED_AT_MOST_S = 60.0, 5.0, 30.0
 
 
 class TrackingError(JaxrespError):
@@ -105,7 +106,7 @@ class Tracker:
             stopped: the run has been interrupted, or has failed: wait a few seconds only.
         """
         if stopped:
-            missing = self._outbox.close(_PATIENCE_WHEN_STOPPED_S, at_most_s=2 * _PATIENCE_WHEN_STOPPED_S)
+            missing = self._outbox.close(_PATIENCE_WHEN_STOPPED_S, at_most_s=_STOPPED_AT_MOST_S)
         else:
             missing = self._outbox.close(_PATIENCE_S)
         if missing:
