@@ -1,4 +1,4 @@
-"""What a run shows while it works, and its table: a line that moves on a terminal, lines with the time in a log."""
+"""What a run shows while it works, and its table: lines that move on a terminal, lines with the time in a log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -50,7 +50,7 @@ def _log_lines(console: Console) -> Listener:
 
 
 class _Moving:
-    """The terminal's line; its clock goes on while nothing is told."""
+    """On a terminal: how far the run is, and below it what is done. Its clock goes on while nothing is told."""
 
     def __init__(self) -> None:
         self._now, self._told = Standing("", "starting", 0.0), time.monotonic()
@@ -58,17 +58,17 @@ class _Moving:
     def show(self, now: Standing) -> None:
         self._now, self._told = now, time.monotonic()
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> Group:
         since, now = time.monotonic() - self._told, self._now
-        line = Table.grid(padding=(0, 1))
+        line = Table.grid(padding=(0, 1), expand=True)
         line.add_column(no_wrap=True)
         line.add_column(width=12)
         line.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-        line.expand = True
         clock = str(timedelta(seconds=int(now.elapsed_s + since)))
-        what = ", ".join([clock, *facts(now, since), now.what])
-        line.add_row(Text(now.model, "bold"), ProgressBar(1.0, now.done, width=12), Text(what))
-        return line
+        line.add_row(
+            Text(now.model, "bold"), ProgressBar(1.0, now.done, width=12), ", ".join([clock, *facts(now, since)])
+        )
+        return Group(line, Text(f"  {now.what}", "dim", no_wrap=True, overflow="ellipsis"))
 
 
 def plain(listener: Listener) -> Callable[[str, str, float], None]:

@@ -22,6 +22,8 @@ from jaxresp.files import write_whole
 if TYPE_CHECKING:
     from jaxresp.sweep import Trial
 
+#: Of the whole run: the models. The rest are the comparisons, the report and the wait for MLflow.
+_MODELS_SHARE = 0.98
 #: Of progress.json, while nothing ends: a file that is read by people need not be newer.
 _WRITE_EVERY_S = 5.0
 
@@ -100,7 +102,7 @@ class Following:
 
     def doing(self, what: str, fraction: float) -> None:
         """What is done in the model, and which fraction of the model is."""
-        self._tell(what, (self._now.models_done + fraction) / self._now.models)
+        self._tell(what, _MODELS_SHARE * (self._now.models_done + fraction) / self._now.models)
 
     def trial_ended(self, trial: Trial) -> None:
         """A trial has ended, or was there already."""
@@ -119,7 +121,12 @@ class Following:
         self._pace.end()
         now = replace(self._now, models_done=self._now.models_done + 1)
         self._now = now
-        self._tell("finished", now.models_done / now.models, ended=True)
+        self._tell("finished", _MODELS_SHARE * now.models_done / now.models, ended=True)
+
+    def closing(self, what: str) -> None:
+        """All models are there; what is still to be done with them."""
+        self._now = replace(self._now, model="all models", trials=0, best=None)
+        self._tell(what, _MODELS_SHARE)
 
     def ended(self) -> None:
         """All models are there."""
@@ -218,8 +225,8 @@ def facts(now: Standing, since_s: float = 0.0) -> list[str]:
     said: list[str] = []
     if now.done >= 1:
         return said
-    if now.models > 1:
-        said.append(f"model {min(now.models_done + 1, now.models)}/{now.models}")
+    if now.models > 1 and now.models_done < now.models:
+        said.append(f"model {now.models_done + 1}/{now.models}")
     if now.trials > 1:
         pruned = f" ({now.pruned} pruned)" if now.pruned else ""
         said.append(f"{now.trials_done}/{now.trials} trials{pruned}")
@@ -228,8 +235,8 @@ def facts(now: Standing, since_s: float = 0.0) -> list[str]:
     if now.left_s is None:
         if now.trials:
             said.append("time left not known yet")
-    else:
-        said.append(f"about {duration(max(now.left_s - since_s, 0.0))} left")
+    elif now.left_s - since_s >= 0.5:  # a trial may take longer than those before it
+        said.append(f"about {duration(now.left_s - since_s)} left")
     return said
 
 

@@ -187,6 +187,7 @@ def _run(
         results = tuple(
             done[classifier_name(task_named(t), frontend)] for t in config.tasks for frontend in config.frontends()
         )
+        following.closing("comparing and reporting")
         _write_table(work, results, config.seed)
     except BaseException as error:
         following.failed(error)
@@ -194,6 +195,7 @@ def _run(
             tracker.close(stopped=True)
         raise
     if tracker is not None:
+        following.closing("logging to MLflow")
         tracker.close()
     following.ended()
     return results

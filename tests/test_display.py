@@ -105,6 +105,7 @@ def test_nothing_is_said_of_what_is_not_known():
     """Before the first trial nobody knows how long it will take; and one model, or one trial, are not counted."""
     assert facts(Standing("binary-mfcc", "features", 0.0, 0, 1, 0, 20)) == ["0/20 trials", "time left not known yet"]
     assert facts(Standing("cycles", "fold 1/3", 0.5, elapsed_s=10.0, left_s=10.0)) == ["about 10 s left"]
+    assert facts(Standing("one", "trial 3/3", 0.9, 0, 1, 2, 3, best=0.5, left_s=0.0)) == ["2/3 trials", "best 0.500"]
     assert facts(Standing("all models", "finished", 1.0, 6, 6, 20, 20, best=0.5, left_s=0.0)) == []
 
 
@@ -123,18 +124,19 @@ def test_a_duration_is_read_at_a_glance(seconds, told):
     assert duration(seconds) == told
 
 
-def test_a_terminal_gets_one_moving_line_that_fits():
+def test_a_terminal_gets_two_moving_lines_that_fit():
     out = io.StringIO()
     with progress_display(Console(file=out, force_terminal=True, width=80)) as show:
         for epoch in range(1, 4):
             show(replace(NOW, what=f"trial 4/20, fold 1/3, epoch {epoch}, loss 0.512"))
     text = out.getvalue()
     assert re.search(r"[\r\x1b]", text)
-    assert text.count("\n") <= 2  # one line, redrawn
     last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "\n").split("\n")
     lines = [line for line in last if line.strip()]
     assert max(map(len, lines)) <= 80
-    assert "multiclass-augmented" in lines[-1] and "0:12:34, model 2/6, 3/20 trials" in lines[-1]
+    assert "multiclass-augmented" in lines[-2] and "0:12:34, model 2/6, 3/20 trials" in lines[-2]
+    assert lines[-1].rstrip() == "  trial 4/20, fold 1/3, epoch 3, loss 0.512"
+    assert re.search(r"\x1b\[1A", text)  # drawn over itself
 
 
 def test_the_terminals_clock_goes_on_while_nothing_is_told(clock):

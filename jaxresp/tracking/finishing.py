@@ -24,7 +24,7 @@ from jaxresp.run_report.finished import read_json
 from jaxresp.tracking.plots import history_figure, importance_figure
 from jaxresp.tracking.pyfunc import requirements, signature
 from jaxresp.tracking.spool import Spool
-from jaxresp.tracking.store import Store
+from jaxresp.tracking.store import STUDY, Store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -111,8 +111,15 @@ def _register(store: Store, study: str, spool: Spool, result: Result) -> None:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     made = client.get_logged_model(logged)
+    told = spool.study()
     client.create_model_version(
-        name, made.model_uri, run_id=study, model_id=made.model_id, description=_card(spool), await_creation_for=0
+        name,
+        made.model_uri,
+        run_id=study,
+        model_id=made.model_id,
+        description=_card(spool),
+        tags={**told["tags"], STUDY: told["id"]},  # models of several corpora may have one name
+        await_creation_for=0,
     )
 
 

@@ -224,6 +224,7 @@ def test_the_logged_model_answers_as_the_classifier_does_and_is_registered(
     assert logged.source_run_id == stored.run().info.run_id
     (registered,) = stored.client.search_model_versions("name = 'jaxresp-binary-mfcc'")
     assert (registered.run_id, registered.version) == (logged.source_run_id, 1)
+    assert registered.tags["jaxresp.study"] == stored.study and registered.tags["corpus"] == "f" * 64
     assert registered.description.startswith((classifier_folder / "card.md").read_text()[:1000])
     mlflow.set_tracking_uri(stored.client.tracking_uri)
     model = mlflow.pyfunc.load_model("models:/jaxresp-binary-mfcc/1")
