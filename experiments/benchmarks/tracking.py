@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import socket
 import statistics
 import subprocess
@@ -37,7 +38,9 @@ from jaxresp.compilation import use_persistent_cache
 from jaxresp.corpus import Corpus, load, prepare
 from jaxresp.run import RunConfig, run
 from jaxresp.synthetic import SyntheticConfig, write_corpus
+from jaxresp.tracking.finishing import finish_study
 from jaxresp.tracking.store import Store
+from jaxresp.tracking.tracker import SETTINGS
 from jaxresp.train import TrainConfig
 
 SIDES = ("no MLflow", "SQLite", "server")
@@ -141,6 +144,21 @@ def measure(side: str, corpus: Corpus, config: RunConfig, work: Path, uri: str, 
     return Cost(time.perf_counter() - wall, time.process_time() - cpu, used)
 
 
+def finishing(folder: Path, finished: Path) -> list[float]:
+    """CPU seconds of telling the result and the model of two studies that a run without MLflow has left."""
+    store, seconds = Store(folder, "finishing"), []
+    for name in ("first", "second"):
+        work = folder / name
+        shutil.copytree(finished, work)
+        spool = tracking.Spool(work, "binary-mfcc")
+        spool.begin({}, {})
+        study = store.open_study(spool)
+        began = time.thread_time()
+        finish_study(store, study, spool)
+        seconds.append(time.thread_time() - began)
+    return seconds
+
+
 def once_per_command(folder: Path) -> tuple[float, float, float]:
     """Seconds: importing what a tracker needs (in a new process, CPU), opening a made store, making an empty one."""
     code = (
@@ -157,7 +175,12 @@ def once_per_command(folder: Path) -> tuple[float, float, float]:
     return imported, time.process_time() - began, made
 
 
-def table(costs: dict[str, list[Cost]], told: dict[str, tuple[float, float]], once: tuple[float, float, float]) -> str:
+def table(
+    costs: dict[str, list[Cost]],
+    told: dict[str, tuple[float, float]],
+    once: tuple[float, float, float],
+    finished: list[float],
+) -> str:
     """Medians; ratios are medians of the rounds' own ratios."""
     without = costs["no MLflow"]
     lines = [
@@ -185,7 +208,8 @@ def table(costs: dict[str, list[Cost]], told: dict[str, tuple[float, float]], on
     lines += [
         "",
         f"Once per command, CPU seconds: importing MLflow {imported:.1f}, opening the SQLite store {opened:.2f}; "
-        f"making it where there is none {made:.1f}.",
+        f"making it where there is none {made:.1f}. Telling the result and the model of the first study "
+        f"{finished[0]:.1f} (it imports what draws), of another {finished[1]:.1f}.",
     ]
     return "\n".join(lines)
 
@@ -198,6 +222,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="the table, into this file")
     options = parser.parse_args()
     use_persistent_cache()
+    os.environ.update(SETTINGS)
     config = RunConfig(
         tasks=("binary",), features=("mfcc",), n_trials=options.trials, training=TrainConfig(max_epochs=options.epochs)
     )
@@ -218,11 +243,12 @@ def main() -> None:
                 print(f"round {i}, {side}: {cost}", flush=True)
                 if i > 0:
                     costs[side].append(cost)
+        finished = finishing(scratch / "once", scratch / f"no-MLflow-{options.rounds}")
     text = (
         f"# What MLflow adds to a sweep\n\n"
         f"`python experiments/benchmarks/tracking.py --trials {options.trials} --epochs {options.epochs} "
         f"--rounds {options.rounds}`, mlflow {mlflow.__version__}, {os.cpu_count()} CPU cores, "
-        f"load {os.getloadavg()[1]:.0f}\n\n{table(costs, told, once)}\n"
+        f"load {os.getloadavg()[1]:.0f}\n\n{table(costs, told, once, finished)}\n"
     )
     print(text)
     if options.write:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from mlflow.models import set_model
-
-from jaxresp.tracking.pyfunc import ClassifierModel
+from jaxresp.tracking.pyfunc import ClassifierModel, set_model
 
 set_model(ClassifierModel())

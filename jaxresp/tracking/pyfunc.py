@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from mlflow.models import ModelSignature
+from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc import PythonModel
 from mlflow.types.schema import ColSpec, Schema
 
 from jaxresp.classifier import Classifier
+
+__all__ = ["ClassifierModel", "requirements", "set_model", "signature"]
 
 #: What the logged model needs to answer. jaxresp itself travels inside the model, as code.
 _REQUIREMENTS = ("jax", "flax", "optax", "numpy", "scipy", "soundfile", "soxr", "jaxtyping", "pandas", "mlflow")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 #: What MLflow does otherwise than by default, unless the user has said so. It must stand before MLflow is imported.
-_SETTINGS = {
+SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # the command line shows its own
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -49,7 +49,7 @@ class Tracker:
     """
 
     def __init__(self, work: Path, experiment: str, uri: str | None = None):
-        for setting, value in _SETTINGS.items():
+        for setting, value in SETTINGS.items():
             os.environ.setdefault(setting, value)
         from mlflow.exceptions import MlflowException
 
