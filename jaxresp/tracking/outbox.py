@@ -59,11 +59,10 @@ class Study:
     refused: str | None = None
 
     def tell(self, store: Store) -> Iterator[None]:
-        """Tell the store what it does not have yet; yields whenever it has taken something."""
+        """Tell the store what it does not have yet; yields whenever it has taken something new."""
         if self.run is None:
             run = store.open_study(self.spool)
             self.trials, self.run = store.trials(run), run
-            yield
         for number in self.spool.trials():
             if number not in self.trials:
                 store.log_trial(self.run, self.spool.trial(number))
@@ -169,25 +168,26 @@ class Outbox:
                 except (MlflowException, OSError) as error:
                     study.run = None  # look again what the store has
                     if not _refuses(error):
-                        self._does_not_answer(error)
+                        self._cannot_be_told(error)
                         return
                     study.refusals += 1
                     if study.refusals == _REFUSALS:
                         study.refused = _one_line(error)
                         where, what = self._store.uri, study.spool.name
                         _log.warning("MLflow at %s takes no more of %s: %s", where, what, study.refused)
+        self._answered()
 
     def _answered(self) -> None:
         self._answered_at = time.monotonic()
         if self._down:
             self._down = False
-            _log.warning("MLflow at %s answers again", self._store.uri)
+            _log.warning("MLflow at %s can be told again", self._store.uri)
 
-    def _does_not_answer(self, error: Exception) -> None:
+    def _cannot_be_told(self, error: Exception) -> None:
         if not self._down:
             self._down = True
             _log.warning(
-                "MLflow at %s does not answer (%s); the work goes on, and it is told when it does",
+                "MLflow at %s cannot be told (%s); the work goes on, and what is missing is logged once it can",
                 self._store.uri,
                 _one_line(error),
             )

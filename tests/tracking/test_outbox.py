@@ -100,7 +100,7 @@ def test_what_comes_while_nobody_answers_is_told_once_and_in_order_when_somebody
     assert not one.spool.owes("http://mlflow")
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(said) == 2
-    assert "does not answer" in said[0] and "goes on" in said[0] and "answers again" in said[1]
+    assert "cannot be told" in said[0] and "goes on" in said[0] and "can be told again" in said[1]
 
 
 def test_an_answer_that_is_lost_on_the_way_doubles_nothing(store, tmp_path):
@@ -150,6 +150,26 @@ def test_a_store_that_never_comes_back_is_waited_for_so_long_and_what_is_missing
     assert box.close(0.1) == [one, other]
     assert one.missing() == "one (1 trial, the result and the model)" and other.missing() == "other (how it ended)"
     assert one.spool.owes("http://mlflow")
+
+
+def test_a_store_that_answers_and_yet_cannot_take_one_thing_is_no_endless_loop(store, tmp_path, caplog):
+    """Its disk is full, say: each new attempt begins well, and ends like the one before."""
+
+    def full(what: str) -> None:
+        if what.startswith("finished"):
+            raise OSError("No space left on device")
+
+    store.trouble = full
+    box, one = Outbox(store), study(tmp_path)
+    one.spool.add(trial(0))
+    one.finished = True
+    box.add(one)
+    wait_for(lambda: store.told.count("study one") > 3)
+    assert box.close(0.1, at_most_s=20.0) == [one]
+    assert one.missing() == "one (the result and the model)"
+    assert trials_told(store) == ["trial of one 0"]
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "No space left" in said
 
 
 def test_what_a_store_refuses_is_said_once_and_the_rest_is_told(store, tmp_path, caplog):
