@@ -77,6 +77,12 @@ def _run_options(command: Any) -> Any:
             default="wide",
             help="What is heard: wide, 50–5000 Hz; or common, 50–1800 Hz, what every stethoscope of ICBHI records.",
         ),
+        click.option(
+            "--common-band/--no-common-band",
+            default=True,
+            help="Ask a diagnosis in the common band too: one more training per fold and model.",
+        ),
+        click.option("--n-mels", type=int, help="Mel bands of the front ends; by default each one's own."),
         click.option("--balance", type=click.Choice(cli_settings.BALANCES), default="class_weights"),
         click.option("--tracking-uri", help="An MLflow server; by default SQLite in the work folder."),
     ):
@@ -310,7 +316,13 @@ def demo(work: Path, port: int, then_serve: bool) -> None:
     if not source.is_dir():
         click.echo("writing made-up recordings")
         write_corpus(source, SyntheticConfig())
-    _whole_run(source, work, _config(trials=1, epochs=20, learning_rate=3e-3), partial=True, tracking_uri=None)
+    _whole_run(
+        source,
+        work,
+        _config(trials=1, epochs=20, learning_rate=3e-3, common_band=False),
+        partial=True,
+        tracking_uri=None,
+    )
     os.environ.setdefault("BENTOML_HOME", str((work / "bentoml").resolve()))  # not into the user's own store
     for tag in _bento("store").store_classifiers(work):
         click.echo(f"exported {tag}")

@@ -39,12 +39,12 @@ def write_whole(path: Path, data: bytes | str) -> None:
 _PARTIAL_NAME = re.compile(r"\..+\.[a-z0-9_]{8}")  # the prefix given below and what tempfile puts after it
 
 
-def clear_partial(folder: Path) -> None:
-    """Remove what killed writers left half-done in a folder. Nobody may be writing to it now."""
+def clear_partial(folder: Path, of: str = "") -> None:
+    """Remove what killed writers left half-done in a folder, or of one file in it. Nobody may be writing that now."""
     if not folder.is_dir():
         return
     for path in folder.iterdir():
-        if _PARTIAL_NAME.fullmatch(path.name):
+        if _PARTIAL_NAME.fullmatch(path.name) and (not of or path.stem == f".{of}"):
             if path.is_dir():
                 shutil.rmtree(path)
             else:

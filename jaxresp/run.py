@@ -28,7 +28,8 @@ import jax
 from jaxresp import shipped, tracking
 from jaxresp.classifier import Classifier, Spec, classifier_name
 from jaxresp.cohort import Cohort
-from jaxresp.corpus import Corpus, interval_corpus
+from jaxresp.common_band import kept_in_band, wants_common_band
+from jaxresp.corpus import Corpus
 from jaxresp.corpus.recordings import corpus_identity
 from jaxresp.errors import JaxrespError
 from jaxresp.evaluate import report as reporting
@@ -36,10 +37,11 @@ from jaxresp.evaluate.answers import answers_csv
 from jaxresp.evaluate.card import card as model_card
 from jaxresp.evaluate.comparing import Comparison, compare
 from jaxresp.evaluate.result import Result
-from jaxresp.features import FeatureBank, build_bank
+from jaxresp.features import FeatureBank
 from jaxresp.files import sha256, write_whole
-from jaxresp.frontend import FrontEnd, frontend_named
+from jaxresp.frontend import FrontEnd, InvalidFrontend, frontend_from_dict
 from jaxresp.judging import judge
+from jaxresp.material import Material
 from jaxresp.models import NetworkConfig
 from jaxresp.progress import Following, Listener
 from jaxresp.run_report import write_html
@@ -63,6 +65,8 @@ class RunConfig:
         tasks: names of tasks.
         features: names of front ends.
         band: name of the band that every front end hears; "common" is what every stethoscope here records.
+        common_band: whether a diagnosis by a wider band is also asked in the common one: one more fit per fold.
+        n_mels: mel bands of every front end; None for each one's own.
         n_trials: settings tried per model; the first are the defaults.
         split: how the patients are divided; one of jaxresp.splits.SPLITS.
         n_folds: of splits that have folds to choose; published ones have one.
@@ -77,6 +81,8 @@ class RunConfig:
     tasks: tuple[str, ...] = ("binary", "multiclass")
     features: tuple[str, ...] = ("mfcc", "logmel", "augmented")
     band: str = "wide"
+    common_band: bool = True
+    n_mels: int | None = None
     n_trials: int = 2
     split: str = "folds"
     n_folds: int = 3
@@ -98,7 +104,9 @@ class RunConfig:
         for name in self.tasks:
             task_named(name)  # raises with the nearest name
         check_split_name(self.split)
-        self.frontends()  # raises what a front end has to say about its name or its band
+        for frontend in self.frontends():  # raises what a front end has to say about its name or its band
+            if self.common_band:
+                _in_common_band(frontend)
 
     def window_of(self, task: Task) -> WindowConfig:
         """How what a task answers is cut."""
@@ -109,9 +117,10 @@ class RunConfig:
 
         Raises:
             UnknownFrontend: no such name.
-            InvalidFrontend: no such band, or one that the front end cannot hear.
+            InvalidFrontend: no such band or number of mel bands, or one that the front end cannot hear.
         """
-        return tuple(frontend_named(name)(band=self.band) for name in self.features)
+        settings = {"band": self.band} | ({} if self.n_mels is None else {"n_mels": self.n_mels})
+        return tuple(frontend_from_dict({"name": name} | settings) for name in self.features)
 
 
 def run(
@@ -142,17 +151,14 @@ def _run(
     claim(work / "run.json", mine)  # trials of another configuration or corpus must not be taken for its own
     tasks = sorted(map(task_named, config.tasks), key=lambda task: task.labels_intervals)  # those of one bank together
     todo = [(task, frontend) for frontend in config.frontends() for task in tasks]
-    rows = {of_intervals: _rows(corpus, of_intervals) for of_intervals in {task.labels_intervals for task in tasks}}
-    splits = {task.name: _split(rows[task.labels_intervals], task, config) for task in tasks}  # they may be impossible
+    material = Material(corpus)
+    splits = {task.name: _split(material.rows(task), task, config) for task in tasks}  # they may be impossible
     names = [classifier_name(task, frontend) for task, frontend in todo]
     following = Following(work / "progress.json", progress, names, config.n_trials)
     done: dict[str, Result] = {}
     tracker: Tracker | None = None
-    bank: FeatureBank | None = None
-    previous: tuple[FrontEnd, WindowConfig, bool] | None = None
     try:
         for name, (task, frontend) in zip(names, todo, strict=True):
-            asked, window = rows[task.labels_intervals], config.window_of(task)
             spool = tracking.Spool(work, name)
             finished = work / "models" / name / "result.json"
             kept = finished.is_file() and (work / "classifiers" / name).is_dir()
@@ -168,21 +174,16 @@ def _run(
             if kept:
                 tracker.catch_up(name)
                 continue
-            wanted = (frontend, window, task.labels_intervals)
-            if bank is None or wanted != previous:  # one bank at a time is kept
-                variants = config.variants if frontend.augments and config.training.balance != "smote" else 0
-                bank = build_bank(asked, frontend, window, variants=variants, seed=config.seed)
-                previous = wanted
             problem = Problem(
                 name=name,
-                bank=bank,
-                labels=asked.labels(task),
+                bank=_features(material, task, frontend, config),
+                labels=material.rows(task).labels(task),
                 task=task,
                 network=NetworkConfig(frontend.network, config.filters, config.dense),
                 training=replace(config.training, seed=config.seed),
                 split=splits[task.name],
             )
-            done[name] = _one_model(problem, frontend, asked, work, config, tracker, following)
+            done[name] = _one_model(problem, frontend, material, work, config, tracker, following)
             following.model_ended()
         results = tuple(
             done[classifier_name(task_named(t), frontend)] for t in config.tasks for frontend in config.frontends()
@@ -217,13 +218,13 @@ def _write_table(work: Path, results: tuple[Result, ...], seed: int) -> None:
 def _one_model(
     problem: Problem,
     frontend: FrontEnd,
-    corpus: Corpus,
+    material: Material,
     work: Path,
     config: RunConfig,
     tracker: Tracker,
     following: Following,
 ) -> Result:
-    folder = work / "models" / problem.name
+    folder, corpus = work / "models" / problem.name, material.rows(problem.task)
     problem.split.assert_proven(corpus.patient)
     origin, window = _origin(corpus, problem, config), config.window_of(problem.task)
     study = tracker.start_study(problem.name, _tags(origin), _params(problem, frontend, window, config))
@@ -233,18 +234,34 @@ def _one_model(
         following.trial_ended(trial)
 
     try:
+        common_band = config.common_band and wants_common_band(problem.task, frontend)
+        tuned = 0.75 if common_band else 0.85
         following.trials_begin()
         trials = sweep(
             problem,
             folder,
             n_trials=config.n_trials,
-            report=lambda what, done: following.doing(what, 0.05 + 0.85 * done),
+            report=lambda what, done: following.doing(what, 0.05 + tuned * done),
             on_trial=trial_ended,
         )
         network = best_trial(trials).network
-        following.doing("calibrating and judging", 0.9)
+        following.doing("calibrating and judging", 0.05 + tuned)
         judged = judge(problem, frontend, corpus, trials, window, seed=config.seed)
-        result = judged.result
+        result = replace(judged.result, left_out=material.left_out(problem.task))
+        if common_band:
+            narrow = _in_common_band(frontend)
+            told = kept_in_band(
+                folder / "common_band.json",
+                problem,
+                trials,
+                lambda: _features(material, problem.task, narrow, config),
+                narrow.heard,
+                corpus,
+                judged.probabilities,
+                seed=config.seed,
+                report=lambda what, done: following.doing(what, 0.8 + 0.1 * done),
+            )
+            result = replace(result, common_band=told)
         fit = fit_final(problem, trials, report=lambda what, done: following.doing(what, 0.9 + 0.05 * done))
         cohort = _cohort(corpus, problem)
         spec = Spec(problem.name, problem.task, frontend, network, window, config.seed, cohort)
@@ -286,9 +303,19 @@ def _compared(work: Path, results: tuple[Result, ...], seed: int) -> tuple[Compa
     return tuple(found)
 
 
-def _rows(corpus: Corpus, of_intervals: bool) -> Corpus:
-    """What is answered: recordings, or their cycles or events."""
-    return interval_corpus(corpus) if of_intervals else corpus
+def _in_common_band(frontend: FrontEnd) -> FrontEnd:
+    try:
+        return frontend.in_common_band()
+    except InvalidFrontend as error:
+        raise InvalidFrontend(
+            f"{error} (in the common band, which a diagnosis is asked in too: common_band=False, or --no-common-band, "
+            "leaves that out)"
+        ) from error
+
+
+def _features(material: Material, task: Task, frontend: FrontEnd, config: RunConfig) -> FeatureBank:
+    variants = config.variants if frontend.augments and config.training.balance != "smote" else 0
+    return material.features(task, frontend, config.window_of(task), variants=variants, seed=config.seed)
 
 
 def _split(corpus: Corpus, task: Task, config: RunConfig) -> Split:

@@ -52,7 +52,12 @@ def small_run(easy_corpus, tmp_path_factory, no_tracker):
     """Two models of a run, with networks too small to be good."""
     work = tmp_path_factory.mktemp("run")
     config = RunConfig(
-        features=("logmel",), n_trials=1, filters=2, dense=4, training=TrainConfig(max_epochs=2, batch_size=16)
+        features=("logmel",),
+        common_band=False,
+        n_trials=1,
+        filters=2,
+        dense=4,
+        training=TrainConfig(max_epochs=2, batch_size=16),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jaxresp.tracking.Tracker", no_tracker)

@@ -130,6 +130,8 @@ with files.whole_directory(here / "trial-1") as partial:
     assert died.returncode == 9
     left = {Path(path).parts[0] for path in everything(tmp_path) - before}
     assert {name.rsplit(".", 1)[0] for name in left} == {".trial-1", ".file.json"}
+    files.clear_partial(tmp_path, of="file.json")
+    assert {Path(path).parts[0].rsplit(".", 1)[0] for path in everything(tmp_path) - before} == {".trial-1"}
     files.clear_partial(tmp_path)
     assert everything(tmp_path) == before
     assert (tmp_path / "file.json").read_text() == "whole"

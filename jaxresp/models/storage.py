@@ -60,7 +60,7 @@ def pack(arrays: Mapping[str, np.ndarray]) -> bytes:
         for name in sorted(arrays):
             member = zipfile.ZipInfo(f"{name}.npy")  # with its fixed date of 1980: no clock in the hash
             with archive.open(member, "w") as file:
-                np.lib.format.write_array(file, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+                np.lib.format.write_array(file, np.asarray(arrays[name], order="C"), allow_pickle=False)
     return buffer.getvalue()
 
 

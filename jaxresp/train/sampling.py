@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Sharding
 from jaxtyping import Array, Float32, Int, Int32
 
 from jaxresp.balance import class_weights, even_order, smote
@@ -29,10 +31,13 @@ class Sampler:
     The last batch of an epoch is filled from the front of its order, so that every batch has one shape.
 
     Attributes:
-        x: [n, variants, frames, coefficients] on the device; SMOTE leaves the clean variant only and adds rows.
         y: [n] class of each row.
         weights: [classes] how much a row of each class counts.
         recording: [n] recording of the bank that each row was cut from; −1 for a made-up row.
+        source: [all, variants, frames, coefficients] on the device, as computed: the bank's own windows, shared by all
+            samplers of a bank. SMOTE leaves their clean variant only, and adds rows.
+        place: [n] where each row is in `source`.
+        by: what standardises it.
         steps: batches in an epoch.
     """
 
@@ -44,29 +49,36 @@ class Sampler:
         config: TrainConfig,
         rows: np.ndarray,
         by: Standardisation,
+        *,
+        sharding: Sharding | None = None,
     ):
         self._config = config
-        self.recording = bank.recording[rows]
+        self.recording, self.place, self.by = bank.recording[rows], rows, by
         self.y = labels[self.recording]
+        self.source = bank.placed(sharding)
         self.weights = np.ones(len(task.classes), np.float32)
         if config.balance == "smote":  # on clean windows only: an example between two distorted ones is neither
-            x = np.asarray(standardise(bank.features[rows, :1], by))
-            made, made_labels = smote(x.reshape(len(x), -1), self.y, self.recording, seed=config.seed)
-            x = np.concatenate([x, made.reshape(-1, *x.shape[1:])])
+            clean = np.asarray(standardise(bank.clean[rows], by))
+            made, made_labels = smote(clean.reshape(len(rows), -1), self.y, self.recording, seed=config.seed)
+            as_computed = made.reshape(-1, 1, *clean.shape[1:]) * by.std + by.mean
+            self.source = jnp.concatenate([self.source[:, :1], jax.device_put(as_computed, sharding)])
+            self.place = np.concatenate([rows, len(bank.recording) + np.arange(len(made))])
             self.y = np.concatenate([self.y, made_labels])
             self.recording = np.concatenate([self.recording, np.full(len(made), -1, self.recording.dtype)])
-        else:
-            x = np.asarray(standardise(bank.features[rows], by))
         if config.balance == "class_weights":
             self.weights = class_weights(self.y, len(task.classes))
-        self.x = jnp.asarray(x)
         self.steps = -(-len(self._order(np.random.default_rng(0))) // config.batch_size)
+
+    @cached_property
+    def x(self) -> Float32[Array, "n variants frames coefficients"]:
+        """Every row, standardised: a copy on the device, for who trains several networks at once on these rows."""
+        return jnp.asarray(standardise(self.source[self.place], self.by))
 
     def plan(self, epoch: int) -> Plan:
         """What an epoch shows: a function of the seed and the epoch alone."""
         rng = np.random.default_rng([self._config.seed, epoch])
         order = np.resize(self._order(rng), self.steps * self._config.batch_size)
-        n_variants = self.x.shape[1]
+        n_variants = self.source.shape[1]
         variant = rng.integers(n_variants, size=order.size)
         if self._config.balance in ("balanced_sampling", "oversampling"):
             variant = (variant[order] + _repetition(order)) % n_variants  # a window that returns does so as another
@@ -80,14 +92,6 @@ class Sampler:
             counts = np.bincount(self.y)
             return even_order(self.y, int(np.max(counts)) * int(np.count_nonzero(counts)), rng)
         return rng.permutation(len(self.y))
-
-
-@jax.jit
-def take(
-    x: Float32[Array, "n variants frames coefficients"], rows: Int[Array, " batch"], variant: Int[Array, " batch"]
-) -> Float32[Array, "batch frames coefficients"]:
-    """One batch of a Sampler's `x`."""
-    return x[rows, variant]
 
 
 def _repetition(order: Int[np.ndarray, " shown"]) -> Int[np.ndarray, " shown"]:
