@@ -32,7 +32,6 @@ from jaxresp.evaluate.result import Result
 from jaxresp.evaluate.sides import Side
 from jaxresp.files import sha256, write_whole
 from jaxresp.material import Material
-from jaxresp.progress import Standing
 
 LEDGER = Path(__file__).parent / "results" / "ledger.jsonl"
 
@@ -134,6 +133,6 @@ def _commit() -> str:
     return head + ("-dirty" if subprocess.run(changed, capture_output=True, text=True, check=True).stdout else "")
 
 
-def shown(now: Standing) -> None:
+def shown(model: str, what: str, done: float) -> None:
     """Progress, one line each."""
-    print(f"{datetime.now():%H:%M:%S} {now.done:4.0%} {now.model}: {now.what}", flush=True)
+    print(f"{datetime.now():%H:%M:%S} {done:4.0%} {model}: {what}", flush=True)
