@@ -192,7 +192,7 @@ def test_smote_that_fails_stops_the_training(problem, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("no neighbours")
 
-    monkeypatch.setattr(train, "smote", broken)
+    monkeypatch.setattr(train.sampling, "smote", broken)
     with pytest.raises(RuntimeError, match="no neighbours"):
         fit(
             problem.bank,
