@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from jaxresp import models
-from jaxresp.models import NETWORKS, NetworkConfig, UnknownNetwork, Weights, blocks, register_network
+from jaxresp.models import NETWORKS, NetworkConfig, UnknownNetwork, Weights, register_network
 
 every = pytest.mark.parametrize("name", list(NETWORKS))
 FRAMES, COEFFICIENTS = 19, 13  # odd at every pooling but one
@@ -160,52 +160,6 @@ def test_the_seed_alone_decides_the_weights() -> None:
     first, again, other = arrays(0), arrays(0), arrays(1)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
-
-
-@pytest.mark.parametrize("shape", [(2, 1, 3), (2, 5, 3), (1, 6, 2), (2, 1, 7, 2), (2, 4, 5, 1), (1, 3, 1, 2)])
-def test_max_pool_keeps_the_larger_of_two_drops_an_odd_last_and_keeps_a_single_one(shape: tuple[int, ...]) -> None:
-    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    expected = x
-    for axis in range(1, x.ndim - 1):
-        if x.shape[axis] > 1:
-            even, odd = (np.moveaxis(expected, axis, 0)[start::2] for start in (0, 1))
-            expected = np.moveaxis(np.maximum(even[: len(odd)], odd), 0, axis)
-    np.testing.assert_array_equal(jax.jit(blocks.max_pool)(x), expected)
-
-
-@pytest.mark.parametrize("window", [(5,), (2,), (3, 3), (1, 4)])
-def test_a_convolution_of_one_channel_is_laxs(window: tuple[int, ...]) -> None:
-    rng, spatial = np.random.default_rng(0), (9, 6)[: len(window)]
-    x = rng.normal(size=(2, *spatial, 1)).astype(np.float32)
-    kernel = rng.normal(size=(*window, 1, 3)).astype(np.float32)
-    letters = "HW"[: len(window)]
-    expected = jax.lax.conv_general_dilated(
-        x, kernel, (1,) * len(window), "SAME", dimension_numbers=(f"N{letters}C", f"{letters}IO", f"N{letters}C")
-    )
-    ours = jax.jit(blocks.single_channel_convolution)(x, kernel)
-    np.testing.assert_allclose(ours, expected, atol=1e-5)
-
-
-def test_dropout_keeps_the_mean_and_drops_its_share() -> None:
-    x = jnp.ones((200, 500))
-    for rate in (0.0, 0.3, 0.9):
-        out = blocks.dropout(x, rate, jax.random.key(0))
-        assert float((out == 0).mean()) == pytest.approx(rate, abs=0.01)
-        assert float(out.mean()) == pytest.approx(1.0, abs=0.02)
-    assert blocks.dropout(x, 0.5, None) is x
-
-
-def test_one_compiled_dropout_serves_every_rate() -> None:
-    traces = []
-
-    @jax.jit
-    def drop(rate: jax.Array) -> jax.Array:
-        traces.append(rate)
-        return blocks.dropout(jnp.ones((50, 50)), rate, jax.random.key(0))
-
-    zeros = [int((drop(np.float32(rate)) == 0).sum()) for rate in (0.1, 0.5, 0.9)]
-    assert zeros == sorted(zeros) and len(set(zeros)) == 3
-    assert len(traces) == 1
 
 
 logits = hnp.arrays(
