@@ -25,7 +25,8 @@ def dropout(
     """
     if key is None:
         return x
-    kept = jax.random.bernoulli(key, 1.0 - rate, x.shape)
+    # Drawn with the units first: a wider layer then draws the same for the units that a narrower one has too.
+    kept = jax.random.bernoulli(key, 1.0 - rate, x.shape[::-1]).T
     return jnp.where(kept, x / (1.0 - rate), jnp.zeros_like(x))
 
 
@@ -70,9 +71,7 @@ def _unpool(
 
 max_pool.defvjp(_max_pool_forward, lambda kept, gradient: (_unpool(*kept, gradient),))
 
-_Normalised = tuple[
-    Float[Array, "batch *pooled channels"], Float32[Array, " channels"], Float32[Array, " channels"]
-]
+_Normalised = tuple[Float[Array, "batch *pooled channels"], Float32[Array, " channels"], Float32[Array, " channels"]]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))

@@ -82,9 +82,7 @@ def test_a_block_in_training_is_its_parts_one_after_another(window: tuple[int, .
         return (y * weight).sum(), (y, mean, var)
 
     args = (x, kernel, scale, bias)
-    found, expected = (
-        jax.jit(jax.grad(side, argnums=(0, 1, 2, 3), has_aux=True))(*args) for side in (ours, usual)
-    )
+    found, expected = (jax.jit(jax.grad(side, argnums=(0, 1, 2, 3), has_aux=True))(*args) for side in (ours, usual))
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * float(np.abs(b).max()))
 
@@ -127,3 +125,12 @@ def test_one_compiled_dropout_serves_every_rate() -> None:
     zeros = [int((drop(np.float32(rate)) == 0).sum()) for rate in (0.1, 0.5, 0.9)]
     assert zeros == sorted(zeros) and len(set(zeros)) == 3
     assert len(traces) == 1
+
+
+def test_dropout_of_a_wider_layer_is_the_same_where_both_have_units() -> None:
+    """So that a network padded with units that do nothing trains as it would alone."""
+    key = jax.random.key(3)
+    narrow, wide = (blocks.dropout(jnp.ones((5, width)), 0.4, key) for width in (7, 12))
+    np.testing.assert_array_equal(wide[:, :7], narrow)
+    together = jax.vmap(lambda key: blocks.dropout(jnp.ones((5, 12)), 0.4, key))(jax.random.split(key, 2))
+    np.testing.assert_array_equal(together[1], blocks.dropout(jnp.ones((5, 12)), 0.4, jax.random.split(key, 2)[1]))
