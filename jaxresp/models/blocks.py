@@ -83,8 +83,8 @@ def normalised_pool(
 ) -> _Normalised:
     """Batch normalisation, ReLU and max pooling in one, and the batch's mean and variance by channel.
 
-    The scale must not be negative: then the largest of a window stays the largest, so pooling goes first and all else is
-    done on the pooled, a quarter of the plane. The gradient likewise: its two sums over the batch (Ioffe & Szegedy,
+    The scale must not be negative: then the largest of a window stays the largest, so pooling goes first and all else
+    is done on the pooled, a quarter of the plane. The gradient likewise: its two sums over the batch (Ioffe & Szegedy,
     ICML 2015) are sums over the pooled, and the full plane is read once and written once. Measured against the usual
     order in experiments/benchmarks/training_step.py.
 

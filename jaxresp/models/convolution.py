@@ -1,8 +1,8 @@
 """The forms of a convolution: the same numbers, written as what a processor is fast at.
 
 One network's convolution is XLA's own, or a product of matrices where there is a single channel. A population of
-networks, which is one network under `jax.vmap`, has a kernel per member: XLA would make a grouped convolution of it, which
-is slow on a CPU, so there it is written as `POPULATION_FORM` says. The numbers behind the choices are of
+networks, which is one network under `jax.vmap`, has a kernel per member: XLA would make a grouped convolution of it,
+and it is written as `POPULATION_FORM` says. The numbers behind the choices are of
 experiments/benchmarks/training_step.py and experiments/benchmarks/population.py.
 """
 
@@ -22,8 +22,8 @@ PopulationForm = Literal["in_turn", "matmul", "grouped"]
 
 #: How a population's convolution is written on each backend; "matmul" where a backend is not named.
 #:
-#: * in_turn: a convolution per member in one program. Nothing is computed twice, but compiling takes as long as members are many.
-#: * matmul: one batched product of matrices over copies of the windows, which take as much more memory as a window is wide.
+#: * in_turn: a convolution per member in one program, which takes the longer to compile the more they are.
+#: * matmul: one batched product of matrices, over what each position's window sees: memory for as many copies.
 #: * grouped: XLA's own, a grouped convolution.
 POPULATION_FORM: dict[str, PopulationForm] = {"cpu": "in_turn", "gpu": "matmul", "tpu": "matmul"}
 
