@@ -144,6 +144,7 @@ class ConvBlock(nnx.Module):
     def __call__(
         self, x: Float[Array, "batch *spatial channels"], *, train: bool
     ) -> Float[Array, "batch *pooled features"]:
+        assert self.norm.scale is not None and self.norm.bias is not None  # Flax has norms without
         kernel, scale, bias = self.conv.kernel[...], self.norm.scale[...], self.norm.bias[...]
         if not train:
             factor = scale * jax.lax.rsqrt(self.norm.var[...] + self.norm.epsilon)
