@@ -146,6 +146,7 @@ def _torch_network(torch: Any, arrays: dict[str, Any]) -> Any:
 def against_torch(filters: int, repeats: int) -> list[str]:
     if importlib.util.find_spec("torch") is None:
         return ["Against PyTorch: not run, torch is not installed."]
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # else CPU time counts threads that wait for work
     import torch
 
     lines = [

@@ -69,7 +69,7 @@ def _unpool(
     return jnp.pad(spread, [(0, n - m) for n, m in zip(x.shape, even.shape, strict=True)])
 
 
-max_pool.defvjp(_max_pool_forward, lambda kept, gradient: (_unpool(*kept, gradient),))
+max_pool.defvjp(_max_pool_forward, lambda kept, gradient: (_unpool(kept[0], kept[1], gradient),))
 
 _Normalised = tuple[Float[Array, "batch *pooled channels"], Float32[Array, " channels"], Float32[Array, " channels"]]
 

@@ -25,16 +25,19 @@ from jaxresp.models import NetworkConfig, Weights
 from jaxresp.pooling import pool
 from jaxresp.taxonomy import Task
 from jaxresp.train.config import TrainConfig
-from jaxresp.train.diverged import NonFiniteLoss, check_features, check_losses
+from jaxresp.train.diverged import check_features, check_losses, check_validation, check_weights
 from jaxresp.train.epoch import Batch, batch_shown, one_call, one_step, rounded_up
 from jaxresp.train.fitted import Fit, Standardisation, fit_standardisation
-from jaxresp.train.fitting import Criterion, check_sides, check_weights
+from jaxresp.train.fitting import Criterion, check_sides
 from jaxresp.train.memory import check_fits
 from jaxresp.train.predicting import window_logits
 from jaxresp.train.sampling import Sampler
 from jaxresp.train.schedule import learning_rate_at
 from jaxresp.train.stacking import create_padded, cut_to, member_of, members_of, stack, widest
 from jaxresp.train.step import Hyper, State, StepConfig, begin, hyper_of, static_of
+
+#: What a Batch is made of, in its order, on the host: [steps, members, …].
+_Parts = tuple[Any, ...]
 
 _CHUNK = 64  # validation windows of each member that are answered at once
 
@@ -91,7 +94,7 @@ def fit_many(
         What was fitted, in the order of `members`.
 
     Raises:
-        NonFiniteLoss: one of them diverged; names the member as well.
+        NonFiniteLoss: one of them diverged; names the step, the recordings and the remedy.
         EmptySide: a class of the task has no recording to train on, or there is none to validate on.
         PopulationTooLarge: it would not fit into memory; names the size that does.
     """
@@ -222,12 +225,7 @@ class _Population:
         position[validation] = np.arange(validation.size)
         pooled = pool(logits, position[self.bank.recording[run.validated]], validation.size)
         score = self.criterion(self.labels[validation], np.asarray(models.probabilities(pooled)))
-        if not np.isfinite(score):
-            raise NonFiniteLoss(
-                f"the validation loss of member {run.place} became {score} in epoch {run.epoch} (learning rate "
-                f"{config.learning_rate:g}); use a lower learning rate, or a clip_norm",
-                epoch=run.epoch,
-            )
+        check_validation(score, run.epoch, config)
         run.history.append({"train_loss": float(losses.mean(dtype=np.float64)), "validation_loss": score})
         if better := score < run.best_score:
             run.best_epoch, run.best_score = run.epoch, score
@@ -253,7 +251,7 @@ class _Population:
             (self.state, self.best, self.by, self.keys, self.hyper), chosen
         )
 
-    def _batches(self) -> tuple[Batch, Bool[np.ndarray, "steps members"]]:
+    def _batches(self) -> tuple[_Parts, Bool[np.ndarray, "steps members"]]:
         """The next epoch of every member, side by side, and which of these steps are there to be taken."""
         longest = max(run.sampler.steps for run in self.slots if run.fit is None)
         each, active = [], np.zeros((longest, len(self.slots)), bool)
@@ -263,10 +261,11 @@ class _Population:
             labels = sampler.y[plan.rows]
             rates = learning_rate_at(config, steps + run.epoch * sampler.steps, sampler.steps * config.max_epochs)
             number = np.stack([np.full(sampler.steps, epoch), steps], 1).astype(np.int32)
-            own = Batch(place[plan.rows].astype(np.int32), plan.variant, labels, sampler.weights[labels], number, rates)
-            each.append(jax.tree.map(lambda part: np.resize(part, (longest, *part.shape[1:])), own))
+            # In the order of a Batch.
+            own = place[plan.rows].astype(np.int32), plan.variant, labels, sampler.weights[labels], number, rates
+            each.append([np.resize(part, (longest, *part.shape[1:])) for part in own])
             active[: sampler.steps, slot] = run.fit is None
-        return jax.tree.map(lambda *parts: np.stack(parts, 1), *each), active
+        return tuple(np.stack(parts, 1) for parts in zip(*each, strict=True)), active
 
     def _validate(self) -> list[Float32[np.ndarray, "windows outputs"]]:
         """Logits of every member's validation windows."""
@@ -298,7 +297,7 @@ def _program_of(
     state: State,
     source: Float32[Array, "all variants frames coefficients"],
     by: Standardisation,
-    batches: Batch,
+    batches: _Parts,
     active: Bool[np.ndarray, "steps members"],
     keys: Key[Array, " members"],
     hyper: Hyper,
@@ -308,9 +307,10 @@ def _program_of(
     """What runs an epoch, compiled before it runs, so that what it takes is known: `_all_steps`, or `_steps`."""
     given: tuple[Any, ...]
     if one_call():
-        function, given = _all_steps, (state, source, by, *_filled(batches, active), np.int32(0), keys, hyper)
+        filled, filled_active = _filled(batches, active)
+        function, given = _all_steps, (state, source, by, Batch(*filled), filled_active, np.int32(0), keys, hyper)
     else:
-        batch, taken = jax.tree.map(lambda part: part[0], (batches, active))
+        batch, taken = Batch(*(part[0] for part in batches)), active[0]
         x, step_keys = jax.eval_shape(_shown, source, by, batch, keys)
         function, given = _steps, (state, x, step_keys, batch, taken, hyper)
     shapes = tuple((jnp.shape(leaf), leaf.dtype) for leaf in jax.tree.leaves(given))
@@ -320,17 +320,18 @@ def _program_of(
     return _programs[key]
 
 
-def _filled(batches: Batch, active: Bool[np.ndarray, "steps members"]) -> tuple[Batch, np.ndarray]:
+def _filled(batches: _Parts, active: Bool[np.ndarray, "steps members"]) -> tuple[_Parts, np.ndarray]:
     """To a rounded-up number of steps, so that few are compiled."""
     size = rounded_up(len(active))
-    return jax.tree.map(lambda part: np.resize(part, (size, *part.shape[1:])), (batches, active))
+    *parts, taken = (np.resize(part, (size, *part.shape[1:])) for part in (*batches, active))
+    return tuple(parts), taken
 
 
 def _run_batches(
     state: State,
     source: Float32[Array, "all variants frames coefficients"],
     by: Standardisation,
-    batches: Batch,
+    batches: _Parts,
     active: Bool[np.ndarray, "steps members"],
     keys: Key[Array, " members"],
     hyper: Hyper,
@@ -341,14 +342,14 @@ def _run_batches(
     steps = len(active)
     run = _program_of(state, source, by, batches, active, keys, hyper, graph, static)
     if one_call():
-        placed, told = jax.device_put((_filled(batches, active), np.int32(steps)))
+        (parts, taken), told = jax.device_put((_filled(batches, active), np.int32(steps)))
         with jax.transfer_guard("disallow"):
-            state, losses = run(state, source, by, *placed, told, keys, hyper)
+            state, losses = run(state, source, by, Batch(*parts), taken, told, keys, hyper)
             return state, jax.device_get(losses)[:steps]
-    each = jax.device_put([jax.tree.map(lambda part, i=i: part[i], (batches, active)) for i in range(steps)])
     found = []
-    for batch, taken in each:
+    for *parts, taken in jax.device_put(list(zip(*batches, active, strict=True))):
         # The windows in a call of their own, so that the step is compiled once for banks of every size.
+        batch = Batch(*parts)
         x, step_keys = _shown(source, by, batch, keys)
         state, losses = run(state, x, step_keys, batch, taken, hyper)
         found.append(losses)
