@@ -1,8 +1,8 @@
 """When a trial is given up before its end.
 
 Trials are compared at equal training: the same folds, the same epochs of each, a fold that has ended counting whole.
-What is compared is the mean over these folds of the lowest validation loss so far. Fold after fold is trained, so most of
-what is pruned has cost a few epochs of one fold.
+What is compared is the mean over these folds of the lowest validation loss so far. Fold after fold is trained, so most
+of what is pruned has cost a few epochs of one fold.
 
 The first trial is never pruned, since the winner stands beside it; and no test side is looked at.
 """
@@ -10,7 +10,7 @@ The first trial is never pruned, since the winner stands beside it; and no test 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,16 +136,3 @@ def pruning_of(name: str, number: int, max_epochs: int) -> Pruning | None:
     if name == "none" or number == NEVER_PRUNED:
         return None
     return MedianPruning() if name == "median" else HyperbandPruning(number, max_epochs)
-
-
-def step_of(fold: int, epoch: int, max_epochs: int) -> int:
-    """Fold and epoch (1 for the first) as the one number that a study's storage knows."""
-    return fold * max_epochs + epoch - 1
-
-
-def curves_of(values: Mapping[int, float], max_epochs: int) -> list[list[float]]:
-    """What a storage holds → the loss of every epoch, by fold."""
-    found: dict[int, list[float]] = {}
-    for step in sorted(values):
-        found.setdefault(step // max_epochs, []).append(values[step])
-    return [found[k] for k in sorted(found)]

@@ -94,8 +94,8 @@ ORIGINAL = SearchSpace(
     },
 )
 
-#: What every front end shares in the wide space. Not among them: the band, and how long a window is. A band is chosen by
-#: its loss only at the price of hearing the recorder, and windows of another length are other units of the report's
+#: What every front end shares in the wide space. Not among them: the band, and how long a window is. A band is chosen
+#: by its loss only at the price of hearing the recorder, and windows of another length are other units of the report's
 #: numbers; `jaxresp design` puts bands beside each other. SMOTE neither: it asks for another bank.
 _WIDE: Mapping[str, Dimension] = {
     **ORIGINAL.dimensions,

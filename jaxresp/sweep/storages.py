@@ -4,8 +4,8 @@
     journal       one file in the work folder, to which processes of one host append
     PostgreSQL    for many machines
 
-On one host a trial is held by a file lock, which the system lets go of the moment its process dies. Machines know of each
-other by Optuna's heartbeats, kept by the database's own clock.
+On one host a trial is held by a file lock, which the system lets go of the moment its process dies. Machines know of
+each other by Optuna's heartbeats, kept by the database's own clock.
 """
 
 from __future__ import annotations

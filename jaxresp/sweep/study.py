@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from optuna.trial import TrialState
 from jaxresp.errors import JaxrespError
 from jaxresp.sweep import trial as trials_on_disk
 from jaxresp.sweep.problem import Problem
-from jaxresp.sweep.pruning import Rival, check_pruning, curves_of, pruning_of, step_of
+from jaxresp.sweep.pruning import Rival, check_pruning, pruning_of, reached
 from jaxresp.sweep.space import ORIGINAL, SearchSpace
 from jaxresp.sweep.storages import Store
 from jaxresp.sweep.trial import Trial, clear_checkpoints, folder_of, pruned_trial, record_of, train_trial
@@ -30,6 +31,8 @@ from jaxresp.train import NonFiniteLoss
 #: Proposals before Optuna's TPE (Bergstra et al., NeurIPS 2011) starts to look at scores.
 STARTUP_TRIALS = 10
 _DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+#: Seconds between two looks at what other processes have finished while a trial is trained.
+_REREAD_S = 10.0
 #: Seconds between two looks at whether other processes have finished.
 _POLL_S = 1.0
 
@@ -41,7 +44,7 @@ class StudyMismatch(JaxrespError):
     """A study that was begun for something else."""
 
 
-class _GivenUp(Exception):  # noqa: N818  no error: how a pruned trial leaves its training
+class _GivenUp(Exception):
     pass
 
 
@@ -181,7 +184,9 @@ def take(search: Search, store: Store) -> tuple[optuna.Trial, int, dict[str, Any
         if number is None:
             return None
         defaults = problem.defaults(space)
-        known_to_optuna = number > 0 or space.holds(defaults)  # else they are tried without Optuna's knowing what they are
+        known_to_optuna = number > 0 or space.holds(
+            defaults
+        )  # else they are tried without Optuna's knowing what they are
         store.study.sampler = optuna.samplers.TPESampler(
             seed=_seed(problem, number), n_startup_trials=STARTUP_TRIALS, multivariate=True
         )
@@ -199,9 +204,7 @@ def take(search: Search, store: Store) -> tuple[optuna.Trial, int, dict[str, Any
         return asked, number, space.suggest(asked) if known_to_optuna else defaults
 
 
-def _last_settings(
-    trials: list[optuna.trial.FrozenTrial], number: int, space: SearchSpace
-) -> dict[str, Any] | None:
+def _last_settings(trials: list[optuna.trial.FrozenTrial], number: int, space: SearchSpace) -> dict[str, Any] | None:
     """What a process that died was training at this place: its checkpoint may be there."""
     died = [t for t in trials if t.state is TrialState.FAIL and place_of(t) == number]
     whole = [t.params for t in died if set(t.params) == set(space.dimensions)]
@@ -225,6 +228,7 @@ def _trained(
     title, n_folds = f"trial {number + 1}/{search.n_trials}", len(problem.folds)
     max_epochs = problem.training.max_epochs
     pruning = pruning_of(search.pruning, number, max_epochs)
+    rivals = _Rivals(store)
     histories: list[list[dict[str, float]]] = [[] for _ in range(n_folds)]
 
     def on_epoch(fold: int, epoch: int, losses: dict[str, float]) -> None:
@@ -232,11 +236,7 @@ def _trained(
         part = (fold + epoch / max_epochs) / n_folds / search.n_trials
         what = f"{title}, fold {fold + 1}/{n_folds}, epoch {epoch}, loss {losses['validation_loss']:.3f}"
         report(what, part)
-        if search.pruning == "none":
-            return
-        asked.report(losses["validation_loss"], step_of(fold, epoch, max_epochs))
-        mine = [[each["validation_loss"] for each in history] for history in histories[: fold + 1]]
-        if pruning is not None and pruning.behind(mine, _rivals(store, number, max_epochs)):
+        if pruning is not None and pruning.behind([_curve(h) for h in histories[: fold + 1]], rivals.now()):
             raise _GivenUp(f"pruned in epoch {epoch} of fold {fold + 1}")
 
     checkpoints = search.folder / f"running-{number}-{_digest(settings)}"
@@ -254,7 +254,7 @@ def _trained(
             trials_on_disk.save(trial, folder_of(search.folder, number))
             asked.set_user_attr("record", record_of(trial))
             if trial.pruned:
-                store.study.tell(asked, state=TrialState.PRUNED)
+                _tell_pruned(store, asked, trial)
             else:
                 store.study.tell(asked, trial.score)
         clear_checkpoints(checkpoints)
@@ -267,13 +267,35 @@ def _trained(
         store.let_go(asked)
 
 
-def _rivals(store: Store, number: int, max_epochs: int) -> list[Rival]:
-    trials = store.study.get_trials(deepcopy=False, states=(*_DONE, TrialState.RUNNING))
-    return [
-        Rival(place_of(t), curves_of(t.intermediate_values, max_epochs), t.state is TrialState.COMPLETE)
-        for t in trials
-        if place_of(t) not in (number, -1)
-    ]
+def _tell_pruned(store: Store, asked: optuna.Trial, trial: Trial) -> None:
+    """TPE takes what was given up later, and at a lower loss, for the better."""
+    epochs = [len(each.history) for each in trial.fits]
+    if epochs:  # else it diverged in its first epoch
+        asked.report(reached([_curve(list(each.history)) for each in trial.fits], epochs), sum(epochs))
+    store.study.tell(asked, state=TrialState.PRUNED)
+
+
+class _Rivals:
+    """The finished trials and those given up, read again from the study every now and then: others may add to them."""
+
+    def __init__(self, store: Store):
+        self._store, self._read_at = store, -math.inf
+        self._found: list[Rival] = []
+
+    def now(self) -> list[Rival]:
+        if time.monotonic() - self._read_at > _REREAD_S:
+            self._found = [_rival(frozen) for frozen in finished(self._store)]
+            self._read_at = time.monotonic()
+        return self._found
+
+
+def _rival(frozen: optuna.trial.FrozenTrial) -> Rival:
+    curves = [_curve(fold["history"]) for fold in frozen.user_attrs["record"]["folds"]]
+    return Rival(place_of(frozen), curves, frozen.state is TrialState.COMPLETE)
+
+
+def _curve(history: list[dict[str, float]]) -> list[float]:
+    return [each["validation_loss"] for each in history]
 
 
 def _digest(settings: dict[str, Any]) -> str:

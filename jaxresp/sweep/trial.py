@@ -102,7 +102,9 @@ def pruned_trial(
 ) -> Trial:
     """A trial that was given up, and how far it came in each fold that had begun."""
     how = problem.configured(settings)
-    return Trial(number, how.network, how.training, tuple(map(_unfinished, histories)), why, dict(settings), how.frontend)
+    return Trial(
+        number, how.network, how.training, tuple(map(_unfinished, histories)), why, dict(settings), how.frontend
+    )
 
 
 def _unfinished(history: list[dict[str, float]]) -> Fit:

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from jaxresp.features import FeatureBank
-from jaxresp.models import NetworkConfig
+from jaxresp.models import NetworkConfig, create
 from jaxresp.splits import cross_validation
 from jaxresp.sweep import STARTUP_TRIALS, Problem, SearchSpace, Trial, sweep
+from jaxresp.sweep import trial as trial_module
 from jaxresp.sweep.space import Choice, Real, Whole
 from jaxresp.taxonomy import BINARY
-from jaxresp.train import TrainConfig, to_arrays
+from jaxresp.train import Fit, Standardisation, TrainConfig, to_arrays
 
 SPACE = SearchSpace(
     "toy",
@@ -90,3 +91,39 @@ def interrupting(at: Callable[[str], bool]) -> Callable[[str, float], None]:
             raise KeyboardInterrupt
 
     return report
+
+
+class MadeUpFit:
+    """Instead of training: losses that follow from the settings alone, and what it was asked for.
+
+    Attributes:
+        asked: (recordings to train, to validate, settings) of every call.
+        epochs: of all calls together.
+    """
+
+    def __init__(self, problem: Problem, losses: Callable[[TrainConfig, int], float] | None = None):
+        network = problem.network
+        _, self.weights = create(network, problem.bank.features.shape[-1], problem.task.n_outputs, seed=0)
+        self.by = Standardisation(np.zeros(8, np.float32), np.ones(8, np.float32))
+        self.losses = losses or (lambda config, epoch: abs(np.log10(config.learning_rate) + 2.0) + 1.0 / epoch)
+        self.asked: list[tuple[np.ndarray, np.ndarray | None, TrainConfig]] = []
+        self.epochs = 0
+
+    def __call__(self, bank, labels, task, network, config, *, train, validation=None, on_epoch, **how):
+        self.asked.append((train, validation, config))
+        history = []
+        for epoch in range(1, config.max_epochs + 1):
+            loss = float(self.losses(config, epoch))
+            history.append({"train_loss": 0.5, "validation_loss": loss})
+            self.epochs += 1
+            on_epoch(epoch, history[-1])
+        losses = [each["validation_loss"] for each in history]
+        return Fit(self.weights, self.by, int(np.argmin(losses)) + 1, min(losses), tuple(history))
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> MadeUpFit:
+    """No network is trained in this test."""
+    fit = MadeUpFit(problem())
+    monkeypatch.setattr(trial_module, "fit", fit)
+    return fit
