@@ -82,9 +82,13 @@ def judge(
         recordings={name: int(np.sum(labels[tested] == i)) for i, name in enumerate(task.classes)},
         settings={
             "network": best.network.name,
+            "filters": best.network.filters,
+            "dense": best.network.dense,
             **best.settings,
             "epochs": epochs,
             "trials": len(trials),
+            "validation loss": round(best.score, 3),
+            "validation loss of the defaults": round(trials[0].score, 3),
             "band": frontend.heard,
         },
         validation_loss=best.score,

@@ -16,9 +16,11 @@ killed continues when it is given again.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +46,8 @@ from jaxresp.models import NetworkConfig
 from jaxresp.run_report import write_html
 from jaxresp.run_report.finished import answers_of, read_json
 from jaxresp.splits import Split, check_split_name, make_split
-from jaxresp.sweep import Problem, best_trial, fit_final, sweep
+from jaxresp.sweep import Banks, Problem, best_trial, fit_final, space_named, sweep
+from jaxresp.sweep.pruning import check_pruning
 from jaxresp.taxonomy import Task, task_named
 from jaxresp.train import TrainConfig
 from jaxresp.window import WINDOWS, WindowConfig
@@ -66,6 +69,8 @@ class RunConfig:
         features: names of front ends.
         band: name of the band that every front end hears; "common" is what every stethoscope here records.
         n_trials: settings tried per model; the first are the defaults.
+        space: what is searched, by name; one of jaxresp.sweep.SPACES.
+        pruning: how trials are given up early; one of jaxresp.sweep.PRUNINGS.
         split: how the patients are divided; one of jaxresp.splits.SPLITS.
         n_folds: of splits that have folds to choose; published ones have one.
         variants: augmented versions of each training window, for front ends that augment.
@@ -80,6 +85,8 @@ class RunConfig:
     features: tuple[str, ...] = ("mfcc", "logmel", "augmented")
     band: str = "wide"
     n_trials: int = 2
+    space: str = "original"
+    pruning: str = "none"
     split: str = "folds"
     n_folds: int = 3
     variants: int = 3
@@ -100,6 +107,9 @@ class RunConfig:
         for name in self.tasks:
             task_named(name)  # raises with the nearest name
         check_split_name(self.split)
+        check_pruning(self.pruning)
+        for name in self.features:
+            space_named(self.space, name)
         self.frontends()  # raises what a front end has to say about its name or its band
 
     def window_of(self, task: Task) -> WindowConfig:
@@ -116,12 +126,34 @@ class RunConfig:
         return tuple(frontend_named(name)(band=self.band) for name in self.features)
 
 
+@dataclass(frozen=True)
+class Searching:
+    """Who works on the studies and where they are kept; no part of what is run, which may go on with another.
+
+    Attributes:
+        storage_url: see jaxresp.sweep.storages.open_store.
+        study_name: in a storage that others use too; the model's by default, and put before it where there are several.
+        workers: processes that train.
+    """
+
+    storage_url: str | None = None
+    study_name: str | None = None
+    workers: int = 1
+
+    def name_of(self, model: str, n_models: int) -> str:
+        """What a model's study is called."""
+        if self.study_name is None:
+            return model
+        return self.study_name if n_models == 1 else f"{self.study_name}/{model}"
+
+
 def run(
     corpus: Corpus,
     work: Path,
     config: RunConfig,
     *,
     tracking_uri: str | None = None,
+    searching: Searching = Searching(),
     progress: Progress = lambda model, what, done: None,
 ) -> tuple[Result, ...]:
     """Train, tune and evaluate every model, and leave its Classifier directory.
@@ -132,11 +164,16 @@ def run(
         SplitError: the corpus cannot be split so, or a class has too few patients, said before anything is trained.
     """
     with sole_user(work, work / "classifiers", work / "models", *work.glob("models/*")):
-        return _run(corpus, work, config, tracking_uri, progress)
+        return _run(corpus, work, config, tracking_uri, searching, progress)
 
 
 def _run(
-    corpus: Corpus, work: Path, config: RunConfig, tracking_uri: str | None, progress: Progress
+    corpus: Corpus,
+    work: Path,
+    config: RunConfig,
+    tracking_uri: str | None,
+    searching: Searching,
+    progress: Progress,
 ) -> tuple[Result, ...]:
     mine = {"config": asdict(config), "corpus": corpus_identity(corpus), "jax": jax.__version__}
     claim(work / "run.json", mine)  # trials of another configuration or corpus must not be taken for its own
@@ -163,8 +200,7 @@ def _run(
             tracker = import_module("jaxresp.tracking").Tracker(work, _experiment(corpus), tracking_uri)
         wanted = (frontend, window, task.labels_intervals)
         if bank is None or wanted != previous:  # one bank at a time is kept
-            variants = config.variants if frontend.augments and config.training.balance != "smote" else 0
-            bank = build_bank(asked, frontend, window, variants=variants, seed=config.seed)
+            bank = _bank_of(asked, window, config, frontend)
             previous = wanted
         problem = Problem(
             name=name,
@@ -174,8 +210,9 @@ def _run(
             network=NetworkConfig(frontend.network, config.filters, config.dense),
             training=replace(config.training, seed=config.seed),
             split=splits[task.name],
+            banks=Banks(work / "models" / name / "banks", frontend, partial(_bank_of, asked, window, config)),
         )
-        done[name] = _one_model(problem, frontend, asked, work, config, tracker, part)
+        done[name] = _one_model(problem, frontend, asked, work, config, searching, tracker, part)
     results = tuple(
         done[classifier_name(task_named(t), frontend)] for t in config.tasks for frontend in config.frontends()
     )
@@ -193,12 +230,18 @@ def _run(
     return results
 
 
+def _bank_of(corpus: Corpus, window: WindowConfig, config: RunConfig, frontend: FrontEnd) -> FeatureBank:
+    variants = config.variants if frontend.augments and config.training.balance != "smote" else 0
+    return build_bank(corpus, frontend, window, variants=variants, seed=config.seed)
+
+
 def _one_model(
     problem: Problem,
     frontend: FrontEnd,
     corpus: Corpus,
     work: Path,
     config: RunConfig,
+    searching: Searching,
     tracker: Tracker,
     progress: Callable[[str, float], None],
 ) -> Result:
@@ -207,8 +250,17 @@ def _one_model(
     study = tracker.start_study(problem.name, problem.training, {"corpus": corpus.fingerprint, "code": code_version()})
     try:
         trials = sweep(
-            problem, folder, n_trials=config.n_trials, report=lambda what, done: progress(what, 0.05 + 0.85 * done)
+            problem,
+            folder,
+            n_trials=config.n_trials,
+            space=space_named(config.space, frontend.name),
+            pruning=config.pruning,
+            storage_url=searching.storage_url,
+            study_name=searching.name_of(problem.name, len(config.tasks) * len(config.features)),
+            workers=searching.workers,
+            report=lambda what, done: progress(what, 0.05 + 0.85 * done),
         )
+        frontend = best_trial(trials).frontend or frontend
         for trial in trials:
             tracker.log_trial(study, trial)
         network, window = best_trial(trials).network, config.window_of(problem.task)
@@ -240,6 +292,7 @@ def _one_model(
         write_whole(folder / "folds.json", json.dumps(problem.split.proof, indent=2) + "\n")
         tracker.finish_study(study, result, work / "classifiers" / problem.name, table)
         write_whole(folder / "result.json", json.dumps(result.to_json(), indent=2) + "\n")
+        shutil.rmtree(folder / "banks", ignore_errors=True)  # there only where a front end was tuned
     except BaseException as error:  # Ctrl-C too: the run must not stand in MLflow as still going
         tracker.fail_study(study, f"{type(error).__name__}: {error}")
         raise

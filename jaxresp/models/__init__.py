@@ -1,7 +1,7 @@
 """The networks: features [batch, frames, coefficients] → logits [batch, outputs].
 
-A network is an `nnx.Module` built as `Network(n_coefficients, n_outputs, filters=…, dense=…, rngs=…)`, with `blocks` and
-`kernel` too where a configuration gives them, and called as `network(features, key=None, dropout_rate=0.0)`; a key
+A network is an `nnx.Module` built as `Network(n_coefficients, n_outputs, filters=…, dense=…, rngs=…)`, with `blocks`
+and `kernel` too where a configuration gives them, and called as `network(features, key=None, dropout_rate=0.0)`; a key
 means training. Register one more with `register_network`; where it has `embed(features)`, activations [batch, any]
 before its last layer, a run also probes what they know.
 Training and serving hold it in functional form: a static graph and a `State` of arrays.

@@ -1,7 +1,7 @@
 """A study: its places, who takes them, and what is known of those that are finished.
 
-A study of n trials has n places. A place is taken under the study's lock by one process at a time, and is free again when
-that process dies; so no trial is lost and none counts twice, however many processes and machines work on it.
+A study of n trials has n places. A place is taken under the study's lock by one process at a time, and is free again
+when that process dies; so no trial is lost and none counts twice, however many processes and machines work on it.
 """
 
 from __future__ import annotations
@@ -163,8 +163,7 @@ def work(search: Search, store: Store, known: Known, report: Report, taking: Cal
             continue
         asked, number, settings = taken
         taking(number, asked.number)
-        before = known.done
-        trial = _trained(search, store, asked, number, settings, lambda what, part: tell(what, before + part))
+        trial = _trained(search, store, asked, number, settings, lambda what, part: tell(what, known.done + part))
         known.look()
         if trial is not None:
             tell(known.summary(trial), known.done)

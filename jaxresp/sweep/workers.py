@@ -1,7 +1,7 @@
 """A sweep by several processes: this one starts them, shows what they do, and notices when one dies.
 
-Each trains whole trials, on its share of the processor's cores. The features are written once and mapped by all, so they
-lie in memory once. A worker that is killed gives its trial back at once, and is replaced.
+Each trains whole trials, on its share of the processor's cores. The features are written once and mapped by all, so
+they lie in memory once. A worker that is killed gives its trial back at once, and is replaced.
 """
 
 from __future__ import annotations

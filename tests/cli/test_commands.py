@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -14,13 +13,14 @@ import bentoml
 import pytest
 
 import jaxresp
-from jaxresp import cli, cli_settings
+from jaxresp import cli_settings, cli_train
 from jaxresp.balance import Balance
 from jaxresp.classifier import Classifier
 from jaxresp.corpus import load
 from jaxresp.frontend import BANDS
 from jaxresp.prediction import NOTICE
-from jaxresp.sweep import SearchSpace
+from jaxresp.sweep import PRUNINGS, SearchSpace
+from jaxresp.sweep.space import ORIGINAL, SPACES, Choice, Whole
 from jaxresp.synthetic import SyntheticConfig
 from jaxresp.taxonomy import TASKS
 from jaxresp.train import TrainConfig
@@ -32,7 +32,10 @@ from .conftest import RECORDINGS, SIX, call
 def test_help_and_version():
     said = call("--help")
     assert said.status == 0
-    data, models = ("data", "prepare", "explore", "splits"), ("run", "train", "sweep", "evaluate", "predict", "audit")
+    data, models = (
+        ("data", "prepare", "explore", "splits"),
+        ("run", "train", "sweep", "design", "evaluate", "predict", "audit"),
+    )
     for command in (*data, *models, "export", "serve", "space", "demo"):
         assert re.search(rf"^  {command} +\S", said.out, re.MULTILINE), said.out
         assert call(command, "--help").status == 0
@@ -91,7 +94,7 @@ def test_the_same_command_again_trains_nothing_and_shows_the_same_table(source, 
     def fit(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("jaxresp.sweep.fit", fit)
+    monkeypatch.setattr("jaxresp.sweep.trial.fit", fit)
     said = call("run", source, "--work", finished.work, "--partial", "--trials", "1", "--epochs", "1")
     assert said.status == 0, said
     table = finished.said.out[finished.said.out.index("Unseen patients") :]
@@ -136,8 +139,10 @@ def test_train_makes_one_classifier(prepared, tmp_path):
 
 
 def test_every_band_and_every_task_can_be_asked_for():
-    assert set(cli.BANDS) == set(BANDS)
-    assert set(cli.TASKS) == set(TASKS)
+    assert set(cli_train.BANDS) == set(BANDS)
+    assert set(cli_train.TASKS) == set(TASKS)
+    assert cli_train.PRUNINGS == PRUNINGS
+    assert set(cli_train.SPACES) == set(SPACES)
 
 
 def test_every_choice_of_a_training_can_be_asked_for():
@@ -149,7 +154,7 @@ def test_every_choice_of_a_training_can_be_asked_for():
 def test_everything_that_a_training_is_told_arrives(tmp_path):
     words = "--learning-rate 0.01 --schedule cosine --warmup 2.5 --dropout 0.1 --weight-decay 0.001 --clip-norm 5"
     words += " --label-smoothing 0.05 --precision bfloat16 --balance oversampling --mixup 0.2 --mask 0.1 0.15"
-    given = cli.train.make_context("it", [str(tmp_path), "--work", "w", *words.split()]).params
+    given = cli_train.train.make_context("it", [str(tmp_path), "--work", "w", *words.split()]).params
     assert TrainConfig(**cli_settings.settings_of(given)) == TrainConfig(
         learning_rate=0.01, schedule="cosine", warmup_epochs=2.5, dropout=0.1, weight_decay=0.001, label_smoothing=0.05,
         clip_norm=5.0, precision="bfloat16", balance="oversampling", mixup=0.2, time_mask=0.1, frequency_mask=0.15,
@@ -157,21 +162,15 @@ def test_everything_that_a_training_is_told_arrives(tmp_path):
 
 
 def test_a_training_that_is_told_nothing_has_the_defaults(tmp_path):
-    for command in (cli.train, cli.sweep, cli.run):
+    for command in (cli_train.train, cli_train.sweep, cli_train.run):
         given = command.make_context("it", [str(tmp_path), "--work", "w"]).params
         assert TrainConfig(**cli_settings.settings_of(given)) == TrainConfig()
 
 
-@dataclass(frozen=True)
-class _OneShape(SearchSpace):
-    """Settings that need no other network to be compiled."""
-
-    filters: tuple[int, ...] = (2,)
-    dense: tuple[int, int, int] = (4, 4, 1)
-
-
 def test_sweep_tries_as_many_settings_as_asked(prepared, tmp_path, monkeypatch):
-    monkeypatch.setattr("jaxresp.sweep.SearchSpace", _OneShape)
+    # No setting needs another network to be compiled.
+    space = SearchSpace("original", {**ORIGINAL.dimensions, "filters": Choice((2,)), "dense": Whole(4, 4)})
+    monkeypatch.setitem(SPACES, "original", lambda frontend: space)
     said = call(
         "sweep", prepared, "--work", tmp_path, "--task", "binary", "--features", "mfcc", "--epochs", "1",
         "--trials", "2", "--folds", "3",
