@@ -176,10 +176,10 @@ def run_design(
         chance = classification_metrics(labels[tested], majority[tested]).balanced_accuracy
         n_patients = len(set(corpus.patient[tested].tolist()))
         head = (
-            f"{task.name}, {len(tested)} {task.row}s of {n_patients} patients, {config.n_folds} patient-disjoint folds; "
-            f"95 % intervals over patients. The majority class reaches a balanced accuracy of {number(chance)}. In order "
-            f"of validation loss, which is what a cell may be chosen by: the best of {len(cells)} test scores is higher "
-            "than what it promises."
+            f"{task.name}, {len(tested)} {task.row}s of {n_patients} patients, {config.n_folds} patient-disjoint "
+            f"folds; 95 % intervals over patients. The majority class reaches a balanced accuracy of {number(chance)}. "
+            "In order of validation loss, which is what a cell may be chosen by: "
+            f"the best of {len(cells)} test scores is higher than what it promises."
         )
         table = _markdown(found, head)
         write_whole(out / "design.md", table)

@@ -259,7 +259,7 @@ def test_demo_without_serving(tmp_path, monkeypatch, finished):
         shutil.copytree(finished.work / "classifiers", work / "classifiers")
         shutil.copy(finished.work / "results.json", work)
 
-    monkeypatch.setattr(cli, "_whole_run", whole_run)
+    monkeypatch.setattr(cli_train, "whole_run", whole_run)
     monkeypatch.setattr("jaxresp.synthetic.SyntheticConfig", lambda: SyntheticConfig(3, (1, 1), (5.0, 6.0)))
     said = call("demo", "--no-serve")
     assert said.status == 0, said
