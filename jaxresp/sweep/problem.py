@@ -82,7 +82,7 @@ class Problem:
         Raises:
             UnknownSetting: the space has one that nothing here has.
         """
-        owners = [self.network, self.training]
+        owners: list[Any] = [self.network, self.training]
         if self.banks is not None:
             owners.append(self.banks.frontend)
         found = {f.name: getattr(owner, f.name) for owner in reversed(owners) for f in fields(owner)}

@@ -136,37 +136,36 @@ def place_of(trial: optuna.trial.FrozenTrial) -> int:
     return int(trial.user_attrs.get("place", -1))
 
 
-def work(search: Search, store: Store, known: Known, report: Report, taking: Callable[[int, int], None]) -> None:
+def work(
+    search: Search,
+    store: Store,
+    known: Known,
+    report: Report,
+    taking: Callable[[int, int], None] = lambda number, optunas: None,
+) -> None:
     """Take places and train them until all are finished, by this process or by others.
 
     Args:
         search: what.
         store: the study.
         known: the finished trials.
-        report: progress.
+        report: progress; the fraction is what of the study the trial at hand has done.
         taking: called with the number of a trial that is about to be trained, and with Optuna's number of it.
     """
-    furthest = 0.0
-
-    def tell(what: str, done: float) -> None:
-        nonlocal furthest
-        furthest = max(furthest, done)  # never back, though another process's trial may be lost
-        report(what, furthest)
-
     known.look()
     while not known.all:
         taken = take(search, store)
         if taken is None:
-            tell(f"waiting for {search.n_trials - len(known.trials)} trials of other processes", known.done)
+            report(f"waiting for {search.n_trials - len(known.trials)} trials of other processes", 0.0)
             time.sleep(_POLL_S)
             known.look()
             continue
         asked, number, settings = taken
         taking(number, asked.number)
-        trial = _trained(search, store, asked, number, settings, lambda what, part: tell(what, known.done + part))
+        trial = _trained(search, store, asked, number, settings, report)
         known.look()
         if trial is not None:
-            tell(known.summary(trial), known.done)
+            report(known.summary(trial), 0.0)
 
 
 def take(search: Search, store: Store) -> tuple[optuna.Trial, int, dict[str, Any]] | None:

@@ -62,10 +62,17 @@ def sweep(
     with sole_user(folder), closing(open_store(storage_url, folder, study_name or problem.name)) as store:
         claim(store, search)
         known = Known(search, store, on_trial)
+        furthest = 0.0
+
+        def tell(what: str, part: float) -> None:
+            nonlocal furthest
+            furthest = max(furthest, known.done + part)  # never back, though another process's trial may be lost
+            report(what, furthest)
+
         if workers == 1:
-            work(search, store, known, report, lambda number, optunas: None)
+            work(search, store, known, tell)
         else:
-            worker_processes.work(search, store, known, report, workers, storage_url, study_name or problem.name)
+            worker_processes.work(search, store, known, tell, workers, storage_url, study_name or problem.name)
         for left in folder.glob("running-*"):  # of settings that a dead process had and nobody took up again
             shutil.rmtree(left)
         return _settled(search, tuple(known.trials[n] for n in range(n_trials)), report)

@@ -77,6 +77,10 @@ def train_trial(
     how = problem.configured(settings)
     bank, fits = problem.bank_of(how.frontend), []
     for k, fold in enumerate(problem.folds):
+
+        def of_fold(epoch: int, losses: dict[str, float], k: int = k) -> None:
+            on_epoch(k, epoch, losses)
+
         fits.append(
             fit(
                 bank,
@@ -86,7 +90,7 @@ def train_trial(
                 fold_training(how.training, k),
                 train=fold.train,
                 validation=fold.validation,
-                on_epoch=lambda epoch, losses, k=k: on_epoch(k, epoch, losses),
+                on_epoch=of_fold,
             )
         )
     return Trial(number, how.network, how.training, tuple(fits), "", dict(settings), how.frontend)

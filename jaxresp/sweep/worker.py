@@ -56,18 +56,15 @@ def _work(job: dict[str, Any], say: Any) -> None:
     search = replace(search, problem=replace(search.problem, bank=bank))
     with closing(open_store(job["storage_url"], search.folder, job["name"])) as store:
         known = Known(search, store)
-        begun = 0.0
 
         def taking(number: int, optunas: int) -> None:
-            nonlocal begun
-            begun = known.done
             say(taken=[number, optunas])
 
         def finished(trial: Trial) -> None:
             say(what=known.summary(trial), part=0.0, finished=True)
 
         known.on_trial = finished
-        work(search, store, known, lambda what, done: say(what=what, part=max(0.0, done - begun)), taking)
+        work(search, store, known, lambda what, part: say(what=what, part=part), taking)
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -6,6 +6,8 @@ they lie in memory once. A worker that is killed gives its trial back at once, a
 
 from __future__ import annotations
 
+import copyreg
+import io
 import json
 import os
 import pickle
@@ -18,6 +20,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -81,7 +84,8 @@ def _job(search: Search, folder: Path, storage_url: str | None, name: str) -> by
     if banks is not None:
         banks.build_all(search.space)
         banks = replace(banks, build=None)
-    return pickle.dumps(
+    job = io.BytesIO()
+    _Pickler(job).dump(
         {
             "search": replace(search, problem=replace(problem, bank=nothing, banks=banks)),
             "bank": folder / "bank.npy",
@@ -90,6 +94,17 @@ def _job(search: Search, folder: Path, storage_url: str | None, name: str) -> by
             "networks": dict(NETWORKS),
         }
     )
+    return job.getvalue()
+
+
+class _Pickler(pickle.Pickler):
+    """Read-only mappings too, as in a Task."""
+
+    dispatch_table = copyreg.dispatch_table | {MappingProxyType: lambda view: (_read_only, (dict(view),))}
+
+
+def _read_only(values: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(values)
 
 
 class _Crew:
@@ -102,7 +117,6 @@ class _Crew:
         self._folder, self._job = folder, job
         self._said: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
         self._deaths: Counter[int | None] = Counter()
-        self._furthest = 0.0
         self._n_workers, self._started = n_workers, 0
         self._workers: list[_Worker] = []
 
@@ -161,9 +175,7 @@ class _Crew:
         self._tell(worker.what)
 
     def _tell(self, what: str) -> None:
-        at_work = sum(worker.part for worker in self._workers)
-        self._furthest = max(self._furthest, min(1.0, self._known.done + at_work))
-        self._report(what, self._furthest)
+        self._report(what, sum(worker.part for worker in self._workers))
 
     def _ended(self, worker: _Worker) -> None:
         self._known.look()
