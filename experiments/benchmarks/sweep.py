@@ -3,17 +3,19 @@
     python experiments/benchmarks/sweep.py --folder DIR [--models 6] [--trials 20] [--minutes N] [--workers 1]
         [--pruning median] [--epochs 50] [--write FILE]
 
-A made-up corpus (920 recordings; its sounds mean nothing), the first 5 s of each recording, 20 mel bands or 20 MFCC (52
-for the augmented ones, with three changed copies), one patient-disjoint validation split, at most 50 epochs, patience 5.
+A made-up corpus (920 recordings; its sounds mean nothing), the first 5 s of each recording, 20 mel bands or 20 MFCC
+(52 for the augmented ones, with three changed copies), one patient-disjoint validation split, at most 50 epochs,
+patience 5.
 Give the same folder again to go on; times add up there. The compilation cache is the folder's own, empty at first.
 
-Goal: within an hour on two cores. What compiling took is told by JAX itself, and known only of trainings in this process
-(one worker). Time is of the sweeps alone: not of making up, preparing and loading the corpus, which are told apart.
+Goal: within an hour on two cores. What compiling took is told by JAX itself, and known only of trainings in this
+process (one worker). Time is of the sweeps alone: not of making up, preparing and loading the corpus, which are told apart.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -93,13 +95,11 @@ def run_model(problem: Problem, folder: Path, options: argparse.Namespace, compi
         if time.perf_counter() > until:
             raise OutOfTime
 
-    try:
+    with contextlib.suppress(OutOfTime):
         sweep(
             problem, folder, n_trials=options.trials, pruning=options.pruning, workers=options.workers,
             report=report, on_trial=finished.append,
         )  # fmt: skip
-    except OutOfTime:
-        pass
     spent["s"] += time.perf_counter() - started
     spent["cpu_s"] += time.process_time() - cpu
     spent["compile_s"] += compiling.seconds - compiled
@@ -112,8 +112,8 @@ def run_model(problem: Problem, folder: Path, options: argparse.Namespace, compi
 def table(rows: list[dict], options: argparse.Namespace) -> str:
     one = options.workers == 1
     lines = [
-        f"920 made-up recordings, first 5 s, one validation split, at most {options.epochs} epochs, patience 5, pruning "
-        f"{options.pruning}, {options.workers} worker{'' if one else 's'}; {os.cpu_count()} cores "
+        f"920 made-up recordings, first 5 s, one validation split, at most {options.epochs} epochs, patience 5, "
+        f"pruning {options.pruning}, {options.workers} worker{'' if one else 's'}; {os.cpu_count()} cores "
         f"({platform.machine()}), {jax.devices()[0].device_kind}, jax {jax.__version__}.",
         "",
         "| model | trials (pruned) | epochs | minutes | compiling | trials per hour |",
