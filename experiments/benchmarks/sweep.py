@@ -9,7 +9,7 @@ patience 5.
 Give the same folder again to go on; times add up there. The compilation cache is the folder's own, empty at first.
 
 Goal: within an hour on two cores. What compiling took is told by JAX itself, and known only of trainings in this
-process (one worker). Time is of the sweeps alone: not of making up, preparing and loading the corpus, which are told apart.
+process (one worker). Time is of the sweeps alone: making up, preparing and loading the corpus are told apart.
 """
 
 from __future__ import annotations

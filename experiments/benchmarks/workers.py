@@ -3,7 +3,7 @@
     python experiments/benchmarks/workers.py [--repeats 3] [--trials 4] [--epochs 4] [--write FILE]
 
 Networks of 16 filters on 552 made-up windows of 157×20, batch 32. A worker takes seconds to start, and that is left
-out: time counts from a side's first epoch to its last. Sides alternate; medians. Expected: about five minutes on two cores.
+out: time counts from a side's first epoch to its last. Sides alternate; medians. Expected: five minutes on two cores.
 """
 
 from __future__ import annotations
