@@ -29,6 +29,7 @@ def test_every_combination_is_a_cell_but_smote_of_copies() -> None:
         cells_of(replace(AXES, balance=("smote",), augmentation=("copies",)))
 
 
+@pytest.mark.slow
 def test_a_table_is_resumed_and_extended_and_a_cell_is_trained_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ TOO_LONG_S = 300.0  # nothing asserts how long a sweep takes; this only ends one
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """A PostgreSQL server of this test's own. Returns its address."""
     if importlib.util.find_spec("psycopg") is None:
         pytest.skip("psycopg is not installed: pip install jaxresp[postgres]")
@@ -45,14 +46,12 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if not found:
         pytest.skip("there is no PostgreSQL here: scripts/install-test-tools.sh installs it")
     programs = found[-1].parent
-    folder = tmp_path_factory.mktemp("postgres")
+    # Not in pytest's own folders, whose parents nobody else may enter, and which another session may clear away.
+    folder = Path(tempfile.mkdtemp(prefix="jaxresp-postgres-"))
     as_user: dict[str, int] = {}
     if os.geteuid() == 0:  # which PostgreSQL refuses
         nobody = pwd.getpwnam("nobody")
         as_user = {"user": nobody.pw_uid, "group": nobody.pw_gid}
-        for each in (folder, *list(folder.parents)[:3]):
-            if each != Path("/tmp"):
-                each.chmod(0o755)
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
     data = folder / "data"
     subprocess.run(
@@ -77,6 +76,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(30)
+        shutil.rmtree(folder)
 
 
 def start(folder: Path, url: str, n_trials: int, workers: int, log: Path) -> subprocess.Popen[bytes]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+from flax import nnx
 
 from jaxresp.features import FeatureBank
 from jaxresp.frontend import LogMel, Mfcc, frontend_named
@@ -116,7 +117,7 @@ def test_a_bank_that_nobody_has_built_is_missed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["cnn1d", "cnn2d"])
 def test_networks_are_as_deep_and_their_filters_as_long_as_asked(name: str) -> None:
     for config in (NetworkConfig(name, 2, 4), NetworkConfig(name, 2, 4, blocks=4, kernel=7)):
-        _, weights = create(config, 20, 1, seed=0)
+        _, weights = nnx.eval_shape(lambda config=config: create(config, 20, 1, seed=0))
         kernels = [weights.params[f"block{i + 1}"]["conv"]["kernel"].shape for i in range(config.blocks)]
         assert f"block{config.blocks + 1}" not in weights.params
         spatial = 1 if name == "cnn1d" else 2
