@@ -266,7 +266,8 @@ def _one_model(
         network, window = best_trial(trials).network, config.window_of(problem.task)
         judged = judge(problem, frontend, corpus, trials, window, seed=config.seed)
         result = judged.result
-        fit = fit_final(problem, trials, report=lambda what, done: progress(what, 0.9 + 0.05 * done))
+        checkpoint = folder / "final-fit"
+        fit = fit_final(problem, trials, lambda what, done: progress(what, 0.9 + 0.05 * done), checkpoint)
         cohort = _cohort(corpus, problem)
         spec = Spec(problem.name, problem.task, frontend, network, window, config.seed, cohort)
         provenance = _provenance(corpus, problem, config, study)
@@ -292,6 +293,7 @@ def _one_model(
         write_whole(folder / "folds.json", json.dumps(problem.split.proof, indent=2) + "\n")
         tracker.finish_study(study, result, work / "classifiers" / problem.name, table)
         write_whole(folder / "result.json", json.dumps(result.to_json(), indent=2) + "\n")
+        checkpoint.unlink(missing_ok=True)
         shutil.rmtree(folder / "banks", ignore_errors=True)  # there only where a front end was tuned
     except BaseException as error:  # Ctrl-C too: the run must not stand in MLflow as still going
         tracker.fail_study(study, f"{type(error).__name__}: {error}")

@@ -40,7 +40,7 @@ def test_a_table_is_resumed_and_extended_and_a_cell_is_trained_once(
     def counted(problem: object, *arguments: object, **how: object) -> object:
         trained.append(problem.name)  # type: ignore[attr-defined]
         if "smote" in trained[-1]:
-            raise NonFiniteLoss("the training loss became nan")
+            raise NonFiniteLoss("the training loss became nan", epoch=1)
         return sweep(problem, *arguments, **how)
 
     monkeypatch.setattr(design, "sweep", counted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -65,10 +66,16 @@ def out_of_fold_logits(problem: Problem, trials: tuple[Trial, ...]) -> Float32[n
     return pool(out_of_fold_windows(problem, trials), problem.bank.recording, problem.bank.n_recordings)
 
 
-def fit_final(problem: Problem, trials: tuple[Trial, ...], report: Report = lambda what, done: None) -> Fit:
+def fit_final(
+    problem: Problem,
+    trials: tuple[Trial, ...],
+    report: Report = lambda what, done: None,
+    checkpoint: Path | None = None,
+) -> Fit:
     """The best settings on all patients who train or validate in some fold, for the median of the folds' best epochs.
 
-    Nothing is stopped, or chosen, by what it is fitted on; and nobody is fitted on who is only tested.
+    Nothing is stopped, or chosen, by what it is fitted on; and nobody is fitted on who is only tested. A killed one goes
+    on from the checkpoint, which whoever calls removes.
     """
     best = best_trial(trials)
     epochs = int(np.median([each.best_epoch for each in best.fits]))
@@ -80,5 +87,6 @@ def fit_final(problem: Problem, trials: tuple[Trial, ...], report: Report = lamb
         best.training,
         train=problem.split.fitted,
         epochs=epochs,
+        checkpoint=checkpoint,
         on_epoch=lambda epoch, losses: report(f"final fit, epoch {epoch}/{epochs}", epoch / epochs),
     )

@@ -106,13 +106,13 @@ _WIDE: Mapping[str, Dimension] = {
     "balance": Choice(("class_weights", "balanced_sampling", "none")),
     "mixup": Choice((0.0, 0.1, 0.2, 0.4)),
     "time_mask": Real(0.0, 0.2),
-    "frequency_mask": Real(0.0, 0.2),
     "schedule": Choice(("constant", "cosine")),
 }
 
 #: Front end → its own settings; each combination is a bank of features more.
 _FRONT_END: Mapping[str, Mapping[str, Dimension]] = {
-    "logmel": {"n_mels": Choice((20, 30, 40))},
+    # Neighbouring bands can be hidden together; neighbouring cepstral coefficients are no band.
+    "logmel": {"n_mels": Choice((20, 30, 40)), "frequency_mask": Real(0.0, 0.2)},
     "mfcc": {"n_mfcc": Choice((13, 20, 40))},
     "augmented": {"n_mfcc": Choice((20, 40, 52))},
 }

@@ -22,7 +22,7 @@ from optuna.trial import TrialState
 from jaxresp.errors import JaxrespError
 from jaxresp.sweep import trial as trials_on_disk
 from jaxresp.sweep.problem import Problem
-from jaxresp.sweep.pruning import Rival, check_pruning, pruning_of, reached
+from jaxresp.sweep.pruning import NEVER_PRUNED, Rival, check_pruning, pruning_of, reached
 from jaxresp.sweep.space import ORIGINAL, SearchSpace
 from jaxresp.sweep.storages import Store
 from jaxresp.sweep.trial import Trial, clear_checkpoints, folder_of, pruned_trial, record_of, train_trial
@@ -242,7 +242,7 @@ def _trained(
         try:
             trial = train_trial(problem, number, settings, on_epoch, checkpoints)
         except (_GivenUp, NonFiniteLoss) as why:
-            if number == 0:
+            if number == NEVER_PRUNED:
                 raise  # the defaults diverge: that is for the user to know
             told = str(why) if isinstance(why, _GivenUp) else f"diverged: {why}"
             trial = pruned_trial(problem, number, settings, told, [h for h in histories if h])

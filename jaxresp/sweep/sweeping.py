@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -15,7 +14,7 @@ from jaxresp.sweep.problem import Problem
 from jaxresp.sweep.space import ORIGINAL, SearchSpace
 from jaxresp.sweep.storages import open_store
 from jaxresp.sweep.study import Known, Report, Search, claim, work
-from jaxresp.sweep.trial import Trial, folder_of, save, train_trial
+from jaxresp.sweep.trial import Trial, clear_checkpoints, folder_of, save, train_trial
 from jaxresp.workdir import sole_user
 
 
@@ -73,9 +72,10 @@ def sweep(
             work(search, store, known, tell)
         else:
             worker_processes.work(search, store, known, tell, workers, storage_url, study_name or problem.name)
+        trials = _settled(search, tuple(known.trials[n] for n in range(n_trials)), report)
         for left in folder.glob("running-*"):  # of settings that a dead process had and nobody took up again
-            shutil.rmtree(left)
-        return _settled(search, tuple(known.trials[n] for n in range(n_trials)), report)
+            clear_checkpoints(left)
+        return trials
 
 
 def _settled(search: Search, trials: tuple[Trial, ...], report: Report) -> tuple[Trial, ...]:
@@ -88,9 +88,8 @@ def _settled(search: Search, trials: tuple[Trial, ...], report: Report) -> tuple
         if theirs.is_here:
             continue
         report(f"trial {number + 1}/{search.n_trials}, of another machine, is trained again for its weights", 1.0)
-        ours = train_trial(
-            problem, number, theirs.settings, lambda *_: None, search.folder / f"running-{number}-again"
-        ).fits
+        checkpoints = search.folder / f"running-{number}-again"
+        ours = train_trial(problem, number, theirs.settings, lambda *_: None, checkpoints).fits
         # What was chosen by stays what the study says: another processor may differ in the last bits.
         fits = tuple(
             replace(their, weights=our.weights, standardisation=our.standardisation)
@@ -98,4 +97,5 @@ def _settled(search: Search, trials: tuple[Trial, ...], report: Report) -> tuple
         )
         settled[number] = replace(theirs, fits=fits)
         save(settled[number], folder_of(search.folder, number))
+        clear_checkpoints(checkpoints)
     return tuple(settled)

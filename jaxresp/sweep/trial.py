@@ -69,13 +69,14 @@ def train_trial(
         number: its place in the study.
         settings: what is trained.
         on_epoch: told of every epoch; what it raises passes through.
-        checkpoints: a folder of this trial's own, from which a killed one goes on.
+        checkpoints: a folder of this trial's own, from which a killed one goes on; `clear_checkpoints` once it is kept.
 
     Raises:
         NonFiniteLoss: it diverged.
     """
     how = problem.configured(settings)
     bank, fits = problem.bank_of(how.frontend), []
+    checkpoints.mkdir(parents=True, exist_ok=True)
     for k, fold in enumerate(problem.folds):
 
         def of_fold(epoch: int, losses: dict[str, float], k: int = k) -> None:
@@ -91,6 +92,7 @@ def train_trial(
                 train=fold.train,
                 validation=fold.validation,
                 on_epoch=of_fold,
+                checkpoint=checkpoints / f"fold-{k}",
             )
         )
     return Trial(number, how.network, how.training, tuple(fits), "", dict(settings), how.frontend)

@@ -161,7 +161,7 @@ def test_a_trial_that_diverges_is_given_up_and_the_study_goes_on(
 
     def diverging(*arguments: object, **how: object) -> object:
         if arguments[4].dropout > 0.35:  # type: ignore[attr-defined]
-            raise NonFiniteLoss("the training loss became nan in epoch 1")
+            raise NonFiniteLoss("the training loss became nan in epoch 1", epoch=1)
         return made(*arguments, **how)
 
     monkeypatch.setattr(trial_module, "fit", diverging)

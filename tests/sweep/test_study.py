@@ -16,7 +16,7 @@ from jaxresp.sweep import Trial, answers, best_trial, fit_final, fold_embeddings
 from jaxresp.sweep import trial as trial_module
 from jaxresp.sweep.space import Real
 from jaxresp.taxonomy import BINARY
-from jaxresp.train import Fit, predict
+from jaxresp.train import Fit, fitting, predict
 
 from .conftest import LABELS, SPACE, bank, interrupting, problem, same, search, whole
 
@@ -215,3 +215,18 @@ def test_the_final_fit_runs_the_folds_median_epochs_on_every_recording(
     assert np.array_equal(how["train"], np.arange(36))  # type: ignore[arg-type]
     assert how.get("validation") is None
     assert (how["network"], how["training"]) == (best.network, best.training)
+
+
+def test_a_trial_that_was_broken_off_goes_on_from_its_checkpoints(
+    unbroken: tuple[Trial, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its finished fold is not trained again, and in the end no checkpoint is left."""
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path, 2, report=interrupting(lambda what: what.startswith("trial 2/2, fold 2/2, epoch 2")))
+    (left,) = tmp_path.glob("running-1-*")
+    assert (left / "fold-0").is_file()
+    epochs, run_epoch = [], fitting.run_epoch
+    monkeypatch.setattr(fitting, "run_epoch", lambda *a, **k: epochs.append(1) or run_epoch(*a, **k))
+    same(search(tmp_path, 2), unbroken[:2])
+    assert len(epochs) < 2 * 3
+    assert not list(tmp_path.glob("running-*"))
