@@ -29,7 +29,7 @@ from jaxresp.evaluate.subgroups import subgroup_columns, subgroups
 from jaxresp.frontend import FrontEnd
 from jaxresp.gate import Gate
 from jaxresp.pooling import pool
-from jaxresp.sweep import Problem, Trial, best_trial, fold_embeddings, out_of_fold_windows
+from jaxresp.sweep import Problem, Trial, best_trial, fold_embeddings, looks_at_scores, out_of_fold_windows
 from jaxresp.window import WindowConfig
 
 
@@ -87,6 +87,8 @@ def judge(
             **best.settings,
             "epochs": epochs,
             "trials": len(trials),
+            "pruned": sum(bool(trial.pruned) for trial in trials),
+            "proposals looked at scores": looks_at_scores(trials),
             "validation loss": round(best.score, 3),
             "validation loss of the defaults": round(trials[0].score, 3),
             "band": frontend.heard,

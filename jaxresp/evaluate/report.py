@@ -104,6 +104,12 @@ def caveats(results: Sequence[Result]) -> list[str]:
     few = sorted({f"{c} ({n})" for r in results for c, n in r.patients.items() if n < 10})
     if few:
         lines.append(f"Fewer than ten patients in: {', '.join(few)}. Intervals over so few patients are too narrow.")
+    looked = [r.name for r in results if r.settings.get("proposals looked at scores") and int(r.split["folds"]) > 1]
+    if looked:
+        lines.append(
+            f"{', '.join(looked)}: later trials were proposed, or given up, by means over the folds' validation patients, "
+            "some of whom another fold tests: a trace of them may be in which settings were tried."
+        )
     split = results[0].split
     n_patients = " and ".join(str(n) for n in dict.fromkeys(r.n_patients for r in results))
     lines.append(f"{split['evidence']} Intervals: 95 %, bootstrap over {n_patients} patients, {SAMPLES:,} samples.")

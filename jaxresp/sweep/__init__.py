@@ -22,7 +22,7 @@ from jaxresp.sweep.problem import Problem, UnknownSetting
 from jaxresp.sweep.pruning import PRUNINGS, UnknownPruning
 from jaxresp.sweep.space import ORIGINAL, SPACES, SearchSpace, UnknownSpace, space_named
 from jaxresp.sweep.storages import StorageError
-from jaxresp.sweep.study import STARTUP_TRIALS, Report, StudyMismatch
+from jaxresp.sweep.study import STARTUP_TRIALS, Report, StudyMismatch, looks_at_scores
 from jaxresp.sweep.sweeping import sweep
 from jaxresp.sweep.trial import Trial
 from jaxresp.sweep.workers import WorkerDied
@@ -46,6 +46,7 @@ __all__ = [
     "best_trial",
     "fit_final",
     "fold_embeddings",
+    "looks_at_scores",
     "out_of_fold_logits",
     "out_of_fold_windows",
     "space_named",

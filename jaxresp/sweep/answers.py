@@ -74,7 +74,7 @@ def fit_final(
 ) -> Fit:
     """The best settings on all patients who train or validate in some fold, for the median of the folds' best epochs.
 
-    Nothing is stopped, or chosen, by what it is fitted on; and nobody is fitted on who is only tested. A killed one goes
+    Nothing is stopped, or chosen, by what it is fitted on; nobody is fitted on who is only tested. A killed one goes
     on from the checkpoint, which whoever calls removes.
     """
     best = best_trial(trials)

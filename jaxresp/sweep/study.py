@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,6 +127,11 @@ def claim(store: Store, search: Search) -> None:
             )
 
 
+def looks_at_scores(trials: Sequence[Trial]) -> bool:
+    """Whether which settings were tried, or tried to their end, followed from the scores of others."""
+    return len(trials) > STARTUP_TRIALS or any(trial.pruned for trial in trials)
+
+
 def finished(store: Store) -> list[optuna.trial.FrozenTrial]:
     return store.study.get_trials(deepcopy=False, states=_DONE)
 
@@ -234,7 +239,7 @@ def _trained(
         part = (fold + epoch / max_epochs) / n_folds / search.n_trials
         what = f"{title}, fold {fold + 1}/{n_folds}, epoch {epoch}, loss {losses['validation_loss']:.3f}"
         report(what, part)
-        if pruning is not None and pruning.behind([_curve(h) for h in histories[: fold + 1]], rivals.now()):
+        if pruning is not None and pruning.behind([_curve(h) for h in histories if h], rivals.now()):
             raise _GivenUp(f"pruned in epoch {epoch} of fold {fold + 1}")
 
     checkpoints = search.folder / f"running-{number}-{_digest(settings)}"

@@ -12,7 +12,7 @@ import pytest
 
 from jaxresp.splits import Split
 from jaxresp.splits.fold import Fold
-from jaxresp.sweep import UnknownPruning, best_trial, fit_final
+from jaxresp.sweep import UnknownPruning, best_trial, looks_at_scores
 from jaxresp.sweep import trial as trial_module
 from jaxresp.sweep.answers import chosen_trial
 from jaxresp.sweep.pruning import (
@@ -99,6 +99,7 @@ def test_a_pruned_trial_is_kept_as_a_record_and_never_chosen(made_up: MadeUpFit,
     assert not trials[0].pruned
     assert [t.number for t in trials] == list(range(20)) == sorted(t.number for t in told)
     assert made_up.epochs < 20 * 2 * 30 * 0.9
+    assert looks_at_scores(trials) and not looks_at_scores(trials[:1])
     best = min((t for t in trials if not t.pruned), key=lambda t: t.score)
     assert best_trial(trials) is best
     assert not any(chosen_trial(trials, k).pruned for k in range(2))
