@@ -12,7 +12,7 @@ import pytest
 
 from jaxresp.splits import Split
 from jaxresp.splits.fold import Fold
-from jaxresp.sweep import UnknownPruning, best_trial, looks_at_scores
+from jaxresp.sweep import UnknownPruning, answers, best_trial, fit_final, looks_at_scores
 from jaxresp.sweep import trial as trial_module
 from jaxresp.sweep.answers import chosen_trial
 from jaxresp.sweep.pruning import (
@@ -141,7 +141,9 @@ def test_optuna_knows_what_was_pruned(made_up: MadeUpFit, tmp_path: Path) -> Non
     assert states == [bool(trial.pruned) for trial in trials]
 
 
-def test_a_study_with_pruning_never_reads_a_test_side(made_up: MadeUpFit, tmp_path: Path) -> None:
+def test_a_study_with_pruning_never_reads_a_test_side(
+    made_up: MadeUpFit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a test side that no fold validates on, no recording of it is asked for, and none is fitted in the end."""
     rows = np.arange(36)
     split = Split(
@@ -149,10 +151,12 @@ def test_a_study_with_pruning_never_reads_a_test_side(made_up: MadeUpFit, tmp_pa
     )
     of = problem(training=LONG, split=split)
     trials = search(tmp_path, 12, of, pruning="median")
-    fit_final(of, trials)
     for train, validation, _ in made_up.asked:
         assert set(train) == set(rows[:18])
         assert set(validation) == set(rows[18:27])
+    monkeypatch.setattr(answers, "fit", made_up)
+    fit_final(of, trials)
+    assert set(made_up.asked[-1][0]) == set(rows[:27])
 
 
 def test_a_trial_that_diverges_is_given_up_and_the_study_goes_on(
