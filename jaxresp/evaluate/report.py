@@ -107,7 +107,7 @@ def caveats(results: Sequence[Result]) -> list[str]:
     looked = [r.name for r in results if r.settings.get("proposals looked at scores") and int(r.split["folds"]) > 1]
     if looked:
         lines.append(
-            f"{', '.join(looked)}: later trials were proposed, or given up, by the folds' validation patients together, "
+            f"{', '.join(looked)}: later trials were proposed, or given up, by validation patients of all folds, "
             "some of whom another fold tests: a trace of them may be in which settings were tried."
         )
     split = results[0].split

@@ -19,6 +19,7 @@ from jaxresp.classifier import Classifier
 from jaxresp.corpus import load
 from jaxresp.frontend import BANDS
 from jaxresp.prediction import NOTICE
+from jaxresp.run import Searching
 from jaxresp.sweep import PRUNINGS, SearchSpace
 from jaxresp.sweep.space import ORIGINAL, SPACES, Choice, Whole
 from jaxresp.synthetic import SyntheticConfig
@@ -159,6 +160,19 @@ def test_everything_that_a_training_is_told_arrives(tmp_path):
         learning_rate=0.01, schedule="cosine", warmup_epochs=2.5, dropout=0.1, weight_decay=0.001, label_smoothing=0.05,
         clip_norm=5.0, precision="bfloat16", balance="oversampling", mixup=0.2, time_mask=0.1, frequency_mask=0.15,
     )  # fmt: skip
+
+
+def test_what_a_sweep_is_told_arrives(tmp_path):
+    words = "--workers 2 --storage journal --study s --space wide --pruning hyperband --trials 7"
+    given = cli_train.sweep.make_context("it", [str(tmp_path), "--work", "w", *words.split()]).params
+    searching, rest = cli_train._searching(given)
+    assert searching == Searching("journal", "s", 2)
+    assert (searching.name_of("m", 1), searching.name_of("m", 6), Searching().name_of("m", 6)) == ("s", "s/m", "m")
+    rest = {name: rest[name] for name in ("trials", "space", "pruning", "folds", "seed")}
+    config = cli_train.config_of(tasks=("binary",), features=("mfcc",), **rest)
+    assert (config.space, config.pruning, config.n_trials) == ("wide", "hyperband", 7)
+    assert cli_train.run.make_context("it", [str(tmp_path), "--work", "w"]).params["pruning"] == "none"
+    assert cli_train.sweep.make_context("it", [str(tmp_path), "--work", "w"]).params["pruning"] == "median"
 
 
 def test_a_training_that_is_told_nothing_has_the_defaults(tmp_path):
