@@ -86,6 +86,7 @@ def test_a_space_that_asks_for_what_is_not_there_is_refused_before_anything_is_t
         sweep(problem(), tmp_path, n_trials=1, space=space_named("wide", "mfcc"))
 
 
+@pytest.mark.slow
 def test_a_front_end_is_tuned_on_banks_that_are_built_once_and_mapped(tmp_path: Path) -> None:
     """Each trial sees the features of its own setting, and answers from them."""
     built: list[Mfcc] = []

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState
 
-from jaxresp.sweep import StorageError, StudyMismatch, Trial, UnknownSetting, out_of_fold_logits
+from jaxresp.sweep import StorageError, StudyMismatch, Trial, UnknownSetting, out_of_fold_logits, study
 from jaxresp.sweep.storages import Store, open_store
 from jaxresp.sweep.study import Search, place_of, take
 from jaxresp.workdir import WorkdirInUse
@@ -28,13 +28,14 @@ def states(store: Store) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_broken_study_goes_on_in_every_storage_and_is_the_same_in_all(
-    made_up: MadeUpFit, tmp_path: Path, kind: str
+    made_up: MadeUpFit, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reference = search(tmp_path / "reference", 12)
-    for at in ("trial 1/12, fold 2/2", "trial 11/12, fold 1/2, epoch 2"):
+    monkeypatch.setattr(study, "STARTUP_TRIALS", 3)
+    reference = search(tmp_path / "reference", 6)
+    for at in ("trial 1/6, fold 2/2", "trial 6/6, fold 1/2, epoch 2"):
         with pytest.raises(KeyboardInterrupt):
-            search(tmp_path, 12, storage_url=kind, report=interrupting(lambda what, at=at: what.startswith(at)))
-    same(search(tmp_path, 12, storage_url=kind), reference)
+            search(tmp_path, 6, storage_url=kind, report=interrupting(lambda what, at=at: what.startswith(at)))
+    same(search(tmp_path, 6, storage_url=kind), reference)
 
 
 @pytest.mark.parametrize("kind", KINDS)

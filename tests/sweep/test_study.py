@@ -71,16 +71,16 @@ def test_a_study_killed_after_its_trial_was_saved_and_before_it_was_told(
 def test_a_study_killed_while_its_trial_is_saved_leaves_no_half_of_it(
     unbroken: tuple[Trial, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    packed, pack = [], trial_module.storage.pack
+    packed, arrays_of = [], trial_module.to_arrays
 
-    def killed(arrays: dict[str, np.ndarray]) -> bytes:
+    def killed(*fitted: object) -> dict[str, np.ndarray]:
         packed.append(1)
         if len(packed) == 4:
             raise KeyboardInterrupt
-        return pack(arrays)
+        return arrays_of(*fitted)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(trial_module.storage, "pack", killed)
+        patch.setattr(trial_module, "to_arrays", killed)
         search(tmp_path, 3)
     whole(tmp_path, 1)
     same(search(tmp_path, 3), unbroken[:3])
