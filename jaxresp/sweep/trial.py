@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from jaxresp.frontend import FrontEnd
 from jaxresp.models import NetworkConfig, Weights, create, storage
 from jaxresp.sweep.problem import Problem
 from jaxresp.train import Fit, Standardisation, TrainConfig, fit, from_arrays, to_arrays
+from jaxresp.train.population import Member, fit_many, population_pays
 
 #: Of a fit whose weights are not here: a pruned one's are kept nowhere, another machine's only there.
 NOWHERE = Weights(nnx.State({}), nnx.State({}))
@@ -62,7 +64,7 @@ class Trial:
 def train_trial(
     problem: Problem, number: int, settings: Mapping[str, Any], on_epoch: OnEpoch, checkpoints: Path
 ) -> Trial:
-    """Train a setting, fold after fold.
+    """Train a setting: its folds one after the other, or at once where this device gains by it.
 
     Args:
         problem: what is tuned.
@@ -70,32 +72,36 @@ def train_trial(
         settings: what is trained.
         on_epoch: told of every epoch; what it raises passes through.
         checkpoints: a folder of this trial's own, from which a killed one goes on; `clear_checkpoints` once it is kept.
+            Folds that are trained at once begin anew.
 
     Raises:
         NonFiniteLoss: it diverged.
     """
     how = problem.configured(settings)
-    bank, fits = problem.bank_of(how.frontend), []
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    for k, fold in enumerate(problem.folds):
-
-        def of_fold(epoch: int, losses: dict[str, float], k: int = k) -> None:
-            on_epoch(k, epoch, losses)
-
-        fits.append(
+    bank, configs = problem.bank_of(how.frontend), [fold_training(how.training, k) for k in range(len(problem.folds))]
+    if population_pays(how.network, len(problem.folds)):
+        members = [
+            Member(how.network, config, fold.train, fold.validation)
+            for config, fold in zip(configs, problem.folds, strict=True)
+        ]
+        fits = fit_many(bank, problem.labels, problem.task, members, on_epoch=on_epoch)
+    else:
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        fits = tuple(
             fit(
                 bank,
                 problem.labels,
                 problem.task,
                 how.network,
-                fold_training(how.training, k),
+                config,
                 train=fold.train,
                 validation=fold.validation,
-                on_epoch=of_fold,
+                on_epoch=partial(on_epoch, k),
                 checkpoint=checkpoints / f"fold-{k}",
             )
+            for k, (config, fold) in enumerate(zip(configs, problem.folds, strict=True))
         )
-    return Trial(number, how.network, how.training, tuple(fits), "", dict(settings), how.frontend)
+    return Trial(number, how.network, how.training, fits, "", dict(settings), how.frontend)
 
 
 def fold_training(training: TrainConfig, fold: int) -> TrainConfig:

@@ -12,7 +12,7 @@ import pytest
 
 from jaxresp.splits import Split
 from jaxresp.splits.fold import Fold
-from jaxresp.sweep import UnknownPruning, answers, best_trial, fit_final, looks_at_scores
+from jaxresp.sweep import Trial, UnknownPruning, answers, best_trial, fit_final, looks_at_scores
 from jaxresp.sweep import trial as trial_module
 from jaxresp.sweep.answers import chosen_trial
 from jaxresp.sweep.pruning import (
@@ -176,3 +176,41 @@ def test_a_trial_that_diverges_is_given_up_and_the_study_goes_on(
     assert any(trial.pruned for trial in trials)
     with pytest.raises(NonFiniteLoss):  # the defaults are the user's own
         search(tmp_path / "defaults", 2, problem(training=replace(LONG, dropout=0.4)))
+
+
+def test_folds_trained_at_once_are_pruned_too_and_leave_the_same_kind_of_trial(
+    made_up: MadeUpFit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on an accelerator: every fold comes to an epoch before any comes to the next."""
+
+    def at_once(bank: object, labels: object, task: object, members: list[object], *, on_epoch: object) -> tuple:
+        fits = [
+            made_up(bank, labels, task, m.network, m.config, train=m.train, on_epoch=lambda *_: None) for m in members
+        ]
+        for epoch in range(30):
+            for k, fit in enumerate(fits):
+                on_epoch(k, epoch + 1, fit.history[epoch])
+        return tuple(fits)
+
+    one_after_another = search(tmp_path / "one", 8, long(), pruning="median")
+    monkeypatch.setattr(trial_module, "population_pays", lambda network, n_members: n_members == 2)
+    monkeypatch.setattr(trial_module, "fit_many", at_once)
+    trials = search(tmp_path / "all", 8, long(), pruning="median")
+    whole = [trial.number for trial in trials if not trial.pruned]
+    assert [bool(trial.pruned) for trial in trials] == [bool(trial.pruned) for trial in one_after_another]
+    assert 0 < len(whole) < 8
+    for trial in trials:
+        if trial.pruned:
+            assert len({len(each.history) for each in trial.fits}) <= 2  # nearly as far in each fold
+        else:
+            assert trial.score == one_after_another[trial.number].score
+
+
+@pytest.mark.slow
+def test_folds_trained_at_once_score_as_one_after_another(
+    unbroken: tuple[Trial, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial_module, "population_pays", lambda network, n_members: True)
+    for trial, alone in zip(search(tmp_path, 2), unbroken, strict=False):
+        assert trial.settings == alone.settings
+        assert trial.score == pytest.approx(alone.score, rel=1e-3)
