@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import logging
 import threading
+import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -34,6 +35,9 @@ HEARTBEAT_S = 10
 GRACE_S = 60
 #: Seconds that a process waits for another's write to SQLite.
 _BUSY_S = 60
+
+#: How often an empty database is tried, in which several may be making tables at once.
+_ATTEMPTS = 5
 
 
 class StorageError(JaxrespError):
@@ -210,6 +214,11 @@ def open_store(url: str | None, folder: Path, name: str) -> Store:
 
 def _database(url: str, **engine: object) -> RDBStorage:
     try:
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return RDBStorage(url, engine_kwargs=engine)
+            except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+                time.sleep(1.0)  # another machine is making the same tables at this moment
         return RDBStorage(url, engine_kwargs=engine)
     except ImportError as error:
         raise StorageError("a study in PostgreSQL needs its driver: pip install jaxresp[postgres]") from error
