@@ -20,7 +20,6 @@ from jaxresp.compilation import use_persistent_cache
 from jaxresp.errors import JaxrespError
 from jaxresp.sweep.storages import open_store
 from jaxresp.sweep.study import Known, work
-from jaxresp.sweep.trial import Trial
 
 
 def main() -> None:
@@ -55,16 +54,13 @@ def _work(job: dict[str, Any], say: Any) -> None:
     bank = replace(search.problem.bank, features=np.load(job["bank"], mmap_mode="r"))
     search = replace(search, problem=replace(search.problem, bank=bank))
     with closing(open_store(job["storage_url"], search.folder, job["name"])) as store:
-        known = Known(search, store)
-
-        def taking(number: int, optunas: int) -> None:
-            say(taken=[number, optunas])
-
-        def finished(trial: Trial) -> None:
-            say(what=known.summary(trial), part=0.0, finished=True)
-
-        known.on_trial = finished
-        work(search, store, known, lambda what, part: say(what=what, part=part), taking)
+        work(
+            search,
+            store,
+            Known(search, store),
+            lambda what, part: say(what=what, part=part),
+            lambda number, optunas: say(taken=[number, optunas]),
+        )
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -169,10 +169,11 @@ class _Crew:
             worker.trial, worker.optunas = message["taken"]
         if "mistake" in message:
             worker.mistake = message["mistake"]
-        if message.get("finished"):
-            worker.trial, worker.optunas, worker.part = None, None, 0.0
+        if message.get("part") == 0.0:  # between two trials
+            worker.trial, worker.optunas = None, None
             self._known.look()
-        self._tell(worker.what)
+        if "what" in message:
+            self._tell(worker.what)
 
     def _tell(self, what: str) -> None:
         self._report(what, sum(worker.part for worker in self._workers))
