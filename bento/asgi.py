@@ -15,6 +15,7 @@ from opentelemetry.util.http import ExcludeList
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bento.errors import BodyTooLarge, Overloaded, RequestError, SlowUpload, http_error, response_to
@@ -27,6 +28,7 @@ from bento.openapi import Document, document
 T = TypeVar("T")
 
 _TRUE_PATH = "jaxresp.path"
+_API = "/v1/"
 _MODELS = "/v1/models"
 
 
@@ -101,9 +103,10 @@ KNOWN_PATHS = {"/", "/favicon.ico", "/manifest.json", _MODELS, "/docs", "/docs.j
 
 
 class BodyLimit:
-    """Answers 413 to a body with too many bytes, 408 to one that comes too slowly, 503 when too many come at once.
+    """Answers 413 to a body with too many bytes, 408 to one that comes too slowly, 503 when too much is in hand.
 
-    By its header at once, else as soon as that many bytes have come in; never after the whole.
+    By its header at once, else as soon as that many bytes have come in; never after the whole. The answer goes out
+    first, so that a sender who listens can stop; what still comes in is dropped, unread by anybody.
 
     Args:
         app: what takes the bodies.
@@ -133,6 +136,8 @@ class BodyLimit:
 
         try:
             body.check_stated()
+            if scope["method"] == "POST" and scope["path"].startswith(_API):
+                body.check_room()
             await self.app(scope, body.receive, answering)
         except (BodyTooLarge, SlowUpload, Overloaded):
             if not body.refused or answered:
@@ -141,8 +146,17 @@ class BodyLimit:
             body.release()
         if body.refused and not answered:
             count_rejection(body.refused)
-            await body.drain()
-            await response_to(body.refused, connection="close")(scope, receive, send)
+            await _answer_early(response_to(body.refused, connection="close"), body, send)
+            body.refused.with_traceback(None)  # its frames hold the body that holds it
+
+
+async def _answer_early(response: Response, body: _Body, send: Send) -> None:
+    """Answer while the body may still be coming in, and end the answer, which closes the connection, after it."""
+    headers = response.raw_headers
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body, "more_body": True})
+    await body.drain()
+    await send({"type": "http.response.body", "body": b""})
 
 
 class _Body:
@@ -167,6 +181,17 @@ class _Body:
         stated = self._headers.get("content-length", "0")
         if stated.isdigit() and int(stated) > self._limits.max_body_bytes:
             self._refuse(self._too_large())
+
+    def check_room(self) -> None:
+        """Would its sound be taken on at this moment? Others may come first while it is on its way.
+
+        Raises:
+            Overloaded: no.
+        """
+        try:
+            self._load.check()
+        except Overloaded as error:
+            self._refuse(error)
 
     async def receive(self) -> Message:
         """The next message, counted.

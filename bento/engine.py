@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from jaxresp.audio import Recording
 from jaxresp.classifier import Classifier
 from jaxresp.errors import JaxrespError
 from jaxresp.explain import Explanation
+from jaxresp.gate import Measured, measure
 
 T = TypeVar("T")
 
@@ -51,6 +52,7 @@ class _Windows:
     samples: Int16[np.ndarray, "w time"]
     scale: Float32[np.ndarray, " w"]
     start_s: Float32[np.ndarray, " w"]
+    seen: Measured | None = None  # by the quality gates, when several look at one recording
 
 
 class Engine:
@@ -75,24 +77,23 @@ class Engine:
         self.classifiers, self.quick, self.limits = dict(classifiers), quick, limits
         self.load = load or Load(limits)
         self.about = about or About()
-        self._threads = ThreadPoolExecutor(limits.decode_threads, thread_name_prefix="decode")
+        self._decoding = ThreadPoolExecutor(limits.threads, thread_name_prefix="decode")  # for several networks
         self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")  # gradients must not crowd out answers
         on_cpu = jax.default_backend() == "cpu"
-        self._batchers = {
-            name: Batcher(
-                _timed(name, classifier),
-                max_batch=limits.max_batch_windows_cpu if on_cpu else limits.max_batch_windows,
-                max_queued=limits.max_queued_windows,
-                overloaded=self.load.overloaded,
-                queued=metrics.QUEUED_WINDOWS.labels(model=name).inc,
-                waited=metrics.QUEUE_SECONDS.labels(model=name).observe,
-            )
-            for name, classifier in self.classifiers.items()
-        }
+        queued = {name: metrics.QUEUED_SOUNDS.labels(model=name).inc for name in self.classifiers}
+        waited = {name: metrics.QUEUE_SECONDS.labels(model=name).observe for name in self.classifiers}
+        self._batcher = Batcher(
+            {name: _timed(name, classifier) for name, classifier in self.classifiers.items()},
+            at_once=limits.threads,
+            max_batch=limits.max_batch_windows_cpu if on_cpu else limits.max_batch_windows,
+            queued=lambda name, change: queued[name](change),
+            waited=lambda name, seconds: waited[name](seconds),
+        )
 
     def close(self) -> None:
         """Let the threads end."""
-        for threads in (self._threads, self._explaining):
+        self._batcher.close()
+        for threads in (self._decoding, self._explaining):
             threads.shutdown(wait=False, cancel_futures=True)
 
     def name_of(self, task: str, features: str) -> str:
@@ -151,7 +152,7 @@ class Engine:
         Raises:
             Overloaded: too much is waiting already.
         """
-        deadline, at_once = self._deadline(), asyncio.Semaphore(self.limits.decode_threads)  # others want a turn too
+        deadline, at_once = self._deadline(), asyncio.Semaphore(self.limits.threads)  # others want a turn too
 
         async def one(sound: bytes) -> Answer | JaxrespError:
             try:
@@ -210,20 +211,29 @@ class Engine:
         return Explained(answer.prediction, answer.recording, explanation)
 
     async def _classify(self, sound: bytes, name: str, age_years: float | None) -> Answer:
-        return await self._ask(name, (await self._decode(sound, name))[name], age_years)
+        """Decode, cut, compute and answer, all in one thread."""
+        asked = {name: self.classifiers[name]}
+        return await self._batcher(name, lambda: _decode(asked, sound)[name], self._answering(name, age_years))
 
     async def _decode(self, sound: bytes, *names: str) -> dict[str, _Windows]:
         asked = {name: self.classifiers[name] for name in names}
-        windows = await asyncio.get_running_loop().run_in_executor(self._threads, _decode, asked, sound)
-        metrics.AUDIO_SECONDS.inc(windows[names[0]].recording.facts.duration_s)
-        return windows
+        return await asyncio.get_running_loop().run_in_executor(self._decoding, _decode, asked, sound)
 
     async def _ask(self, name: str, windows: _Windows, age_years: float | None) -> Answer:
-        logits = await self._batchers[name](windows.samples, windows.scale)
-        answer = self.classifiers[name].answer(windows.recording, logits, windows.start_s, age_years)
-        prediction = answer.to_json()
-        metrics.count_prediction(name, prediction)
-        return Answer(prediction, windows.recording)
+        return await self._batcher(name, lambda: windows, self._answering(name, age_years))
+
+    def _answering(
+        self, name: str, age_years: float | None
+    ) -> Callable[[_Windows, Float32[np.ndarray, "w outputs"]], Answer]:
+        """Logits → the named model's answer."""
+
+        def answer(windows: _Windows, logits: Float32[np.ndarray, "w outputs"]) -> Answer:
+            said = self.classifiers[name].answer(windows.recording, logits, windows.start_s, age_years, windows.seen)
+            prediction = said.to_json()
+            metrics.count_prediction(name, prediction)
+            return Answer(prediction, windows.recording)
+
+        return answer
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self.limits.max_answer_s
@@ -250,19 +260,24 @@ async def _all_done(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 def _decode(classifiers: Mapping[str, Classifier], sound: bytes) -> dict[str, _Windows]:
-    """Decode a sound once per rate, and cut it once per way of cutting."""
-    recordings: dict[int, Recording] = {}
+    """Decode a sound once per rate, cut it once per way of cutting, and look at it once for all gates."""
+    recordings: dict[int, tuple[Recording, Measured | None]] = {}
     cut: dict[Any, _Windows] = {}
     windows = {}
+    n_gates = sum(classifier.gate is not None for classifier in classifiers.values())
     with metrics.DECODE_SECONDS.time():
         for name, classifier in classifiers.items():
             rate_hz = classifier.frontend.rate_hz
             if rate_hz not in recordings:
-                recordings[rate_hz] = classifier.decode(sound)
+                heard = classifier.decode(sound)
+                seen = measure(heard.samples, heard.scale, rate_hz) if n_gates > 1 else None
+                recordings[rate_hz] = heard, seen
+            recording, seen = recordings[rate_hz]
             way = rate_hz, classifier.window
             if way not in cut:
-                cut[way] = _Windows(recordings[rate_hz], *classifier.cut(recordings[rate_hz]))
+                cut[way] = _Windows(recording, *classifier.cut(recording), seen)
             windows[name] = cut[way]
+    metrics.AUDIO_SECONDS.inc(recording.facts.duration_s)
     return windows
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+
+
+def n_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -21,11 +27,11 @@ class Limits:
         max_upload_s: seconds a body may take at most.
         max_answer_s: seconds from a complete body to its answer; work that is not done by then is dropped.
         max_requests: sounds that may be waiting or running; more are answered 503 at once.
-        decode_threads: sounds decoded at a time; libsndfile and soxr release the interpreter lock.
+        threads: sounds that are worked on at a time, each from its bytes to its answer: one for each core, since
+            libsndfile, soxr and XLA release the interpreter lock; no more than eight, since the rest does not.
         max_batch_windows: windows in one call of a network: the largest shape that is compiled.
         max_batch_windows_cpu: the same on a CPU, which takes one window after another: more in a call would only make
             the first sender wait for the last.
-        max_queued_windows: windows that may wait for one network: half an hour of sound, a few seconds of work.
         upload_age_s: seconds an uploaded sound stays on disk for the page's player and for a second question.
         max_fields: text fields of one request.
         max_files: sounds of one request.
@@ -41,10 +47,9 @@ class Limits:
     max_upload_s: float = 300.0
     max_answer_s: float = 30.0
     max_requests: int = 64
-    decode_threads: int = 2
+    threads: int = min(n_cores(), 8)
     max_batch_windows: int = 16
     max_batch_windows_cpu: int = 4
-    max_queued_windows: int = 384
     upload_age_s: int = 600
     max_fields: int = 16
     max_files: int = 16

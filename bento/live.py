@@ -7,6 +7,7 @@ because a rate needs an earlier count to compare with; without it the first look
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import threading
 import time
 from collections import deque
@@ -15,11 +16,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from bento import memory
 from bento.metrics import ProcessMeter
 from bento.samples import Samples, read_samples, total
 
 WINDOW_S = 60.0  # what "now" means: long enough for a quantile, short enough to see a change
 PERIOD_S = 5.0  # between two measurements
+_TRIM_EVERY = 6  # of them
 HISTORY_S = 600.0  # how far back the page can draw
 API = "/v1/"  # routes that count as requests; the page's own polling does not
 
@@ -76,7 +79,7 @@ class Live:
         abstentions: answers without a label since the start, by reason.
         rejections: refused requests since the start, by reason; only reasons that occurred.
         in_progress: sounds being worked on.
-        queued_windows: windows waiting for a network.
+        queued_sounds: sounds waiting to be worked on.
         audio_s: seconds of sound decoded since the start.
         compilations: programs compiled since the start.
         resident_bytes: memory of the workers.
@@ -98,7 +101,7 @@ class Live:
     abstentions: dict[str, int]
     rejections: dict[str, int]
     in_progress: int
-    queued_windows: int
+    queued_sounds: int
     audio_s: float
     compilations: int
     resident_bytes: int
@@ -194,7 +197,7 @@ def _live(samples: Samples, before: _Measured, now: _Measured, curve: Iterable[t
         abstentions=_by_reason(samples, "jaxresp_abstentions_total"),
         rejections=_by_reason(samples, "jaxresp_rejections_total"),
         in_progress=round(_sum(samples, "jaxresp_classifications_in_progress")),
-        queued_windows=round(_sum(samples, "jaxresp_queued_windows")),
+        queued_sounds=round(_sum(samples, "jaxresp_queued_sounds")),
         audio_s=_sum(samples, "jaxresp_audio_seconds_total"),
         compilations=round(_sum(samples, "jaxresp_compilations_total")),
         resident_bytes=round(_sum(samples, "jaxresp_process_resident_bytes")),
@@ -276,7 +279,7 @@ def snapshot() -> Live:
 
 
 def watch() -> Callable[[], None]:
-    """Measure this process every few seconds, from now on.
+    """Measure this process every few seconds, from now on; now and then give its free memory back to the system.
 
     Returns:
         What ends it.
@@ -284,7 +287,9 @@ def watch() -> Callable[[], None]:
     meter, stopped = ProcessMeter(), threading.Event()
 
     def run() -> None:
-        while True:
+        for count in itertools.count(1):
+            if count % _TRIM_EVERY == 0:
+                memory.give_back()
             meter.measure()
             _HISTORY.measure()
             if stopped.wait(PERIOD_S):

@@ -33,8 +33,7 @@ class Load:
         Raises:
             Overloaded: too many are, already.
         """
-        if self.n_sounds and self.n_sounds + n_sounds > self.limits.max_requests:
-            raise self.overloaded("too many recordings are waiting")
+        self.check(n_sounds)
         self.n_sounds += n_sounds
         IN_PROGRESS.inc(n_sounds)
         start = time.monotonic()
@@ -44,6 +43,15 @@ class Load:
             self.n_sounds -= n_sounds
             IN_PROGRESS.dec(n_sounds)
             self.answer_s += _SHARE_OF_NEWEST * (time.monotonic() - start - self.answer_s)
+
+    def check(self, n_sounds: int = 1) -> None:
+        """Is there room for these sounds at this moment?
+
+        Raises:
+            Overloaded: too many are in hand.
+        """
+        if self.n_sounds and self.n_sounds + n_sounds > self.limits.max_requests:
+            raise self.overloaded("too many recordings are waiting")
 
     def hold(self, n_bytes: int) -> None:
         """Keep bytes of a body, until `release`.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import re
-import secrets
 import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ _HEADER = "x-request-id"
 _SAFE = re.compile(r"[A-Za-z0-9._:-]{1,64}")  # a UUID, a trace id; nothing that breaks a line or a header
 _METHODS = {"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"}
 _QUIET = {"/livez", "/readyz", "/healthz", "/metrics"}  # asked every few seconds; logged only when they fail
+_RANDOM = random.Random()  # an id has to be new, not a secret
 _REQUESTS = logging.getLogger("bentoml.requests")
 
 
@@ -64,7 +65,7 @@ class RequestLog:
             await self.app(scope, receive, send)
             return
         asked = Headers(scope=scope).get(_HEADER, "")
-        request_id = asked if _SAFE.fullmatch(asked) else secrets.token_hex(8)
+        request_id = asked if _SAFE.fullmatch(asked) else f"{_RANDOM.getrandbits(64):016x}"
         token, start, status = REQUEST_ID.set(request_id), time.perf_counter(), 0
 
         async def signed(message: Message) -> None:

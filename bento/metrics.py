@@ -45,7 +45,7 @@ INFERENCE_SECONDS = Histogram(
     "jaxresp_inference_seconds", "One call of a network on a batch of windows", ["model"], buckets=_STEP_SECONDS
 )
 QUEUE_SECONDS = Histogram(
-    "jaxresp_queue_seconds", "What the windows of one request wait for their network", ["model"], buckets=_STEP_SECONDS
+    "jaxresp_queue_seconds", "What a sound waits until it is worked on", ["model"], buckets=_STEP_SECONDS
 )
 DECODE_SECONDS = Histogram(
     "jaxresp_decode_seconds", "Decoding one sound, resampling it and cutting it into windows", buckets=_STEP_SECONDS
@@ -57,8 +57,8 @@ BATCH_WINDOWS = Histogram(
     "jaxresp_batch_windows", "Windows in one call of a network", ["model"], buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
 AUDIO_SECONDS = Counter("jaxresp_audio_seconds_total", "Seconds of sound that were decoded")
-QUEUED_WINDOWS = Gauge(
-    "jaxresp_queued_windows", "Windows that wait for their network", ["model"], multiprocess_mode="livesum"
+QUEUED_SOUNDS = Gauge(
+    "jaxresp_queued_sounds", "Sounds that wait to be worked on", ["model"], multiprocess_mode="livesum"
 )
 IN_PROGRESS = Gauge(
     "jaxresp_classifications_in_progress",
@@ -140,7 +140,7 @@ def expect(classes: Mapping[str, Iterable[str]]) -> None:
             PREDICTIONS.labels(model=model, label=label)
         for reason in (*ABSTENTIONS_BY_WORDS.values(), OTHER):
             ABSTENTIONS.labels(model=model, reason=reason)
-        for metric in (CONFIDENCE, INFERENCE_SECONDS, QUEUE_SECONDS, EXPLAIN_SECONDS, BATCH_WINDOWS, QUEUED_WINDOWS):
+        for metric in (CONFIDENCE, INFERENCE_SECONDS, QUEUE_SECONDS, EXPLAIN_SECONDS, BATCH_WINDOWS, QUEUED_SOUNDS):
             metric.labels(model=model)
 
 

@@ -128,16 +128,25 @@ class Upload:
         Raises:
             ClientGone: the sender hung up; the work was cancelled.
         """
-        working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(self._left())
+        waiting = asyncio.current_task()
+        assert waiting is not None
+        gone = False
+
+        async def leave() -> None:
+            nonlocal gone
+            await self._left()
+            gone = True
+            waiting.cancel()
+
+        leaving = asyncio.create_task(leave())
         try:
-            await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
-                raise ClientGone("the sender hung up")
-            return working.result()
+            return await work
+        except asyncio.CancelledError:
+            if gone and waiting.uncancel() == 0:  # and nobody else has cancelled it
+                raise ClientGone("the sender hung up") from None
+            raise
         finally:
-            for task in (working, leaving):
-                task.cancel()
-            await asyncio.wait((working, leaving))
+            leaving.cancel()
 
     async def _left(self) -> None:
         while (await self.request.receive())["type"] != "http.disconnect":

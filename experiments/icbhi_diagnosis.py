@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import argparse
 
-from looking import corpus, look, over_seeds, write
+from looking import corpus, look, write
+from seeds import over_seeds
+from studying import Setting
 
 from jaxresp.run import RunConfig
 from jaxresp.splits import SplitError
@@ -40,7 +42,8 @@ def main() -> None:
         training = TrainConfig(max_epochs=options.epochs)
         config = RunConfig(tasks=tasks, features=("logmel",), band="common", split=split, n_trials=1, training=training)
         try:
-            told.append(f"{split}\n\n{over_seeds(look(f'{NAME}-{split}', whole, config, range(options.seeds)))}")
+            found = look(f"{NAME}-{split}", whole, Setting(config), range(options.seeds))
+            told.append(f"{split}\n\n{over_seeds(*found)}")
         except SplitError as error:  # a subset may lack the patients: said in the result
             told.append(f"{split}\n\nnot possible on these recordings: {error}")
     write(NAME, "\n\n".join(told), whole)

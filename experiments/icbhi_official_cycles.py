@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import argparse
 
-from looking import corpus, look, over_seeds, write
+from looking import corpus, look, write
+from seeds import over_seeds
+from studying import Setting
 
 from jaxresp.run import RunConfig
 from jaxresp.train import TrainConfig
@@ -34,8 +36,8 @@ def main() -> None:
     for split in SPLITS:
         training = TrainConfig(max_epochs=options.epochs)
         config = RunConfig(tasks=TASKS, features=("logmel",), split=split, n_trials=1, training=training)
-        runs = look(f"{NAME}-{split}", whole, config, range(options.seeds))
-        told.append(f"{split}\n\n{over_seeds(runs, 'ICBHI Score')}")
+        found = look(f"{NAME}-{split}", whole, Setting(config), range(options.seeds))
+        told.append(f"{split}\n\n{over_seeds(*found, 'ICBHI Score')}")
     write(NAME, "\n\n".join(told), whole)
 
 

@@ -4,9 +4,9 @@
                          recordings/. An experiment whose corpus is not there says so and ends well.
     JAXRESP_WORK         where datasets, trials and Classifiers are kept; by default work/. The same command continues.
 
-Settings are chosen on training patients (`choose`), which reads no test. `look` is the one way to a test side: it first
-appends to ledger.jsonl which commit reads which test of which corpus with what configuration, and for the how manyth
-time. Runs of users (`jaxresp run`) write no ledger: it is about the tests that this project publishes numbers of.
+Settings are chosen on training patients (choosing.py), which reads no test. `look` is the one way to a test side: it
+first appends to ledger.jsonl which commit reads which test of which corpus with what configuration, and for the how
+manyth time. Runs of users (`jaxresp run`) write no ledger: it is about tests that this project publishes numbers of.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy.stats import t as students_t
+from seeds import seeds_together
+from studying import Setting, studied
 
 from jaxresp.compilation import use_persistent_cache
 from jaxresp.corpus import Corpus, load, prepare
+from jaxresp.corpus.recordings import corpus_identity
 from jaxresp.evaluate import report
 from jaxresp.evaluate.result import Result
-from jaxresp.evaluate.words import number
+from jaxresp.evaluate.sides import Side
 from jaxresp.files import sha256, write_whole
-from jaxresp.judging import corpus_identity
-from jaxresp.run import RunConfig, run
+from jaxresp.material import Material
 
 LEDGER = Path(__file__).parent / "results" / "ledger.jsonl"
 
@@ -58,41 +58,33 @@ def training_side(whole: Corpus) -> Corpus:
     return whole.select(whole.official_split == "train")
 
 
-def choose(experiment: str, whole: Corpus, settings: dict[str, RunConfig]) -> str:
-    """Cross-validate settings on the training side; no test is read.
-
-    Returns:
-        a Markdown table, the lowest validation loss first.
-    """
-    found = []
-    for name, config in settings.items():
-        folder = work() / "experiments" / experiment / f"choose-{name}"
-        for result in run(training_side(whole), folder, replace(config, split="folds"), progress=shown):
-            found.append((result.validation_loss, name, result))
-    rows = [
-        (name, result.name, number(loss), *(f"{key} {number(value)}" for key, value in result.scores.items()))
-        for loss, name, result in sorted(found, key=lambda each: each[:2])
-    ]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def look(experiment: str, whole: Corpus, config: RunConfig, seeds: Sequence[int]) -> list[tuple[Result, ...]]:
+def look(
+    experiment: str, whole: Corpus, setting: Setting, seeds: Sequence[int]
+) -> tuple[list[tuple[Result, ...]], dict[str, dict[str, Side]]]:
     """Train with every seed, and read what the split tests. Entered in the ledger before it is read.
 
     Args:
         experiment: its name; of the work folder too.
         whole: the corpus.
-        config: of every run but the seed.
+        setting: of every run but the seed.
         seeds: of the runs.
 
     Returns:
-        the results of each seed.
+        the results of each seed; and of every model, where there are several seeds, what they reach together.
     """
-    enter(experiment, whole, config.split, asdict(config) | {"seeds": list(seeds)})
-    return [
-        run(whole, work() / "experiments" / experiment / f"seed-{seed}", replace(config, seed=seed), progress=shown)
-        for seed in seeds
+    enter(experiment, whole, setting.config.split, setting.to_json() | {"seeds": list(seeds)})
+    material = Material(whole)
+    folders = {seed: work() / "experiments" / experiment / f"seed-{seed}" for seed in seeds}
+    runs = [
+        studied(material, folder, replace(setting, config=replace(setting.config, seed=seed)), shown)
+        for seed, folder in folders.items()
     ]
+    several = runs[0] if len(seeds) > 1 else ()
+    together = {
+        result.name: seeds_together(material, result, [folder / "models" / result.name for folder in folders.values()])
+        for result in several
+    }
+    return runs, together
 
 
 def enter(experiment: str, whole: Corpus, test: str, configuration: dict[str, Any], ledger: Path | None = None) -> int:
@@ -122,45 +114,6 @@ def enter(experiment: str, whole: Corpus, test: str, configuration: dict[str, An
     with ledger.open("a") as file:
         file.write(json.dumps(entry, sort_keys=True) + "\n")
     return count
-
-
-def over_seeds(runs: Sequence[Sequence[Result]], score: str | None = None) -> str:
-    """A Markdown table: of every model, the mean over the seeds of balanced accuracy and challenge score.
-
-    In brackets is Student's 95 % interval of that mean: how much the seed matters. What the patients matter, which is
-    more, are the ranges behind it: the lowest and highest end of the seeds' patient bootstraps.
-
-    Args:
-        runs: the results of each seed, in the same order of models.
-        score: which of the challenge's scores; none where the task belongs to no challenge.
-    """
-    out = ["| model | tested | n | patients | " + (score or "balanced accuracy") + " | ends over patients |"]
-    out.append("|" + " --- |" * 6)
-    for results in zip(*runs, strict=True):
-        first = results[0]
-        sides: list[tuple[str, Callable[[Result], Any]]] = [("all together", lambda result: result)]
-        sides += [(name, lambda result, name=name: result.sides[name]) for name in first.sides]
-        for name, of in sides:
-            each = [of(result) for result in results]
-            if score is None:
-                values = [side.metrics.balanced_accuracy for side in each]
-                ends = [side.intervals["balanced_accuracy"] for side in each]
-            else:
-                values, ends = [side.scores[score] for side in each], [side.score_intervals[score] for side in each]
-            n, spread = each[0].metrics.n, mean_and_interval(values)
-            over_patients = f"{number(min(low for low, _ in ends))}–{number(max(high for _, high in ends))}"
-            row = (first.name, name, f"{n} {first.unit}s", str(each[0].n_patients), spread, over_patients)
-            out.append("| " + " | ".join(row) + " |")
-    return "\n".join(out)
-
-
-def mean_and_interval(values: Sequence[float]) -> str:
-    """The mean of some seeds' numbers with Student's 95 % interval; none of a single one."""
-    if len(values) < 2:
-        return f"{number(values[0])} (one seed)"
-    half = float(students_t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    mean = float(np.mean(values))
-    return f"{number(mean)} [{number(mean - half)}–{number(mean + half)}] ({len(values)} seeds)"
 
 
 def write(experiment: str, text: str, *corpora: Corpus) -> None:

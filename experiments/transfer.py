@@ -18,7 +18,6 @@ from looking import corpus, enter, shown, work, write
 from jaxresp.classifier import Classifier
 from jaxresp.evaluate.held_out import evaluate_held_out, lines
 from jaxresp.run import RunConfig, run
-from jaxresp.taxonomy import task_named
 from jaxresp.train import TrainConfig
 
 NAME = "transfer"
@@ -43,7 +42,7 @@ def main() -> None:
         )
         whole = corpora[source]
         folder = work() / "experiments" / f"{NAME}-{task}-{source}"
-        run(whole.select(whole.answerable(task_named(task))), folder, config, progress=shown)
+        run(whole, folder, config, progress=shown)
         classifier = Classifier.load(folder / "classifiers" / f"{task}-logmel")
         for target in targets:
             other = corpora[target]

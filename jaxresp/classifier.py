@@ -37,7 +37,7 @@ from jaxresp.cohort import Cohort
 from jaxresp.explain import Explanation, attribute_with
 from jaxresp.features import window_features
 from jaxresp.frontend import FrontEnd, frontend_from_dict, frontend_named
-from jaxresp.gate import Gate
+from jaxresp.gate import Gate, Measured
 from jaxresp.models import NetworkConfig, Weights, storage
 from jaxresp.pooling import pool
 from jaxresp.prediction import Prediction, WindowProbabilities
@@ -222,14 +222,19 @@ class Classifier:
         logits: Float32[np.ndarray, "windows outputs"],
         start_s: Float32[np.ndarray, " windows"],
         age_years: float | None = None,
+        seen: Measured | None = None,
     ) -> Prediction:
-        """Window logits → the answer for the recording: pooled, calibrated, perhaps withheld."""
+        """Window logits → the answer for the recording: pooled, calibrated, perhaps withheld.
+
+        `seen` is what the gate looks at, where it was measured before: several Classifiers may answer about one
+        recording.
+        """
         pooled = pool(logits, np.zeros(len(logits), np.int64), 1)
         calibration = self.calibration
         probability = calibration.probabilities(pooled)[0]
         possible = calibration.possible(pooled)
         prevalence = calibration.prevalence or calibration.fitted_prevalence
-        reason = (self.gate and self.gate.refusal(recording)) or calibration.withheld(probability)
+        reason = (self.gate and self.gate.refusal(recording, seen)) or calibration.withheld(probability)
         each = np.asarray(models.probabilities(logits))
         facts, length_s = recording.facts, self.window.length_s
         return Prediction(

@@ -233,9 +233,8 @@ def demo(work: Path, port: int, then_serve: bool) -> None:
     if not source.is_dir():
         click.echo("writing made-up recordings")
         write_corpus(source, SyntheticConfig())
-    cli_train.whole_run(
-        source, work, cli_train.config_of(trials=1, epochs=20, learning_rate=3e-3), partial=True, tracking_uri=None
-    )
+    config = cli_train.config_of(trials=1, epochs=20, learning_rate=3e-3, common_band=False)
+    cli_train.whole_run(source, work, config, partial=True, tracking_uri=None)
     os.environ.setdefault("BENTOML_HOME", str((work / "bentoml").resolve()))  # not into the user's own store
     for tag in _bento("store").store_classifiers(work):
         click.echo(f"exported {tag}")

@@ -40,6 +40,12 @@ def _run_options(command: Any) -> Any:
             default="wide",
             help="What is heard: wide, 50–5000 Hz; or common, 50–1800 Hz, what every stethoscope of ICBHI records.",
         ),
+        click.option(
+            "--common-band/--no-common-band",
+            default=True,
+            help="Ask a diagnosis in the common band too: one more training per fold and model.",
+        ),
+        click.option("--n-mels", type=int, help="Mel bands of the front ends; by default each one's own."),
         click.option("--balance", type=click.Choice(cli_settings.BALANCES), default="class_weights"),
         click.option("--tracking-uri", help="An MLflow server; by default SQLite in the work folder."),
     ):

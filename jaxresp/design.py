@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, get_args
 import jax
 
 from jaxresp.balance import Balance
-from jaxresp.corpus import Corpus, units
+from jaxresp.corpus import Corpus, answered_units
 from jaxresp.corpus.recordings import corpus_identity
 from jaxresp.dsp.augment import AugmentConfig
 from jaxresp.errors import JaxrespError
@@ -143,7 +143,7 @@ def run_design(
         WorkdirInUse, WorkdirMismatch: the folder is another's.
     """
     cells, task = cells_of(config.axes), task_named(config.task)
-    identity, corpus = corpus_identity(corpus), units(corpus, task)
+    identity, (corpus, _) = corpus_identity(corpus), answered_units(corpus, task)
     labels = corpus.labels(task)
     split = cross_validation(corpus.patient, labels, task.classes, n_folds=config.n_folds, seed=config.seed)
     shared = {key: value for key, value in asdict(config).items() if key != "axes"}

@@ -17,6 +17,7 @@ from jaxresp.prediction import NOTICE
 from jaxresp.run import Progress as Callback
 
 _LOG_EVERY_S = 15.0
+_NOT_SHOWN = ("PR-AUC", "network")  # on a terminal of 80 columns; the reports have them
 
 
 @contextmanager
@@ -65,11 +66,12 @@ def print_results(console: Console, results: Sequence[Result]) -> None:
     corpus, setting = results[0].corpus, report.setting(results)
     title = f"{setting[0].upper()}{setting[1:]}, {report.corpus_title(corpus)}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0))
-    for column in tables.COLUMNS[:-1]:
-        table.add_column(column, no_wrap=column == "model", overflow="fold")
+    shown = [i for i, column in enumerate(tables.COLUMNS) if column not in _NOT_SHOWN]
+    for i in shown:
+        table.add_column(tables.COLUMNS[i], no_wrap=tables.COLUMNS[i] == "model", overflow="fold")
     for row in tables.rows(results):
         # Intervals under their numbers: the table then fits a terminal of 80 columns.
-        cells = (cell.replace(" [", "\n\\[").replace("(accuracy ", "\n(") for cell in row[:-1])
+        cells = (row[i].replace(" [", "\n\\[").replace("(accuracy ", "\n(") for i in shown)
         table.add_row(*cells)
     console.print(table)
     cohort = (*report.cohort_lines(results), *report.shortcut_lines(results), report.band_line(results))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import jax
@@ -112,6 +112,14 @@ class FrontEnd(ABC):
         low_hz, high_hz = self.band_hz
         edges = f"{low_hz:g}–{high_hz:g} Hz"
         return f"{self.band} ({edges})" if isinstance(self.band, str) else edges
+
+    def in_common_band(self) -> FrontEnd:
+        """The same front end, hearing what every stethoscope records.
+
+        Raises:
+            InvalidFrontend: its settings do not fit that band.
+        """
+        return replace(self, band="common")
 
     @property
     @abstractmethod
@@ -217,7 +225,10 @@ class MelFrontEnd(FrontEnd):
 
     @property
     def heard(self) -> str:
-        return f"{super().heard}, mel bands {self.f_min_hz:g}–{self.f_max_hz:g} Hz"
+        return f"{super().heard}, {self.n_mels} mel bands {self.f_min_hz:g}–{self.f_max_hz:g} Hz"
+
+    def in_common_band(self) -> FrontEnd:
+        return replace(self, band="common", f_max_hz=min(self.f_max_hz, BANDS["common"][1]))
 
     @property
     def band_centres_hz(self) -> Float64[np.ndarray, " bands"]:

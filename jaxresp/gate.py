@@ -97,10 +97,10 @@ class Gate:
     max_distance: float | None
     max_clipped_fraction: float = MAX_CLIPPED_FRACTION
 
-    def refusal(self, recording: Recording) -> str | None:
-        """Why a recording gets no label, or None."""
+    def refusal(self, recording: Recording, seen: Measured | None = None) -> str | None:
+        """Why a recording gets no label, or None. `seen` is what `measure` returned, where it was measured before."""
         facts = recording.facts
-        seen = measure(recording.samples, recording.scale, recording.rate_hz)
+        seen = seen or measure(recording.samples, recording.scale, recording.rate_hz)
         return self.refusal_of(seen, facts.bandwidth_hz, facts.clipped_fraction)
 
     def refusal_of(self, seen: Measured, bandwidth_hz: float, clipped_fraction: float = 0.0) -> str | None:

@@ -20,7 +20,6 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,8 @@ import jax
 from jaxresp import shipped
 from jaxresp.classifier import Classifier, Spec, classifier_name
 from jaxresp.cohort import Cohort
-from jaxresp.corpus import Corpus, interval_corpus
+from jaxresp.common_band import kept_in_band, wants_common_band
+from jaxresp.corpus import Corpus
 from jaxresp.corpus.recordings import corpus_identity
 from jaxresp.errors import JaxrespError
 from jaxresp.evaluate import report as reporting
@@ -38,10 +38,11 @@ from jaxresp.evaluate.answers import answers_csv
 from jaxresp.evaluate.card import card as model_card
 from jaxresp.evaluate.comparing import Comparison, compare
 from jaxresp.evaluate.result import Result
-from jaxresp.features import FeatureBank, build_bank
+from jaxresp.features import FeatureBank
 from jaxresp.files import sha256, write_whole
-from jaxresp.frontend import FrontEnd, frontend_named
+from jaxresp.frontend import FrontEnd, InvalidFrontend, frontend_from_dict
 from jaxresp.judging import judge
+from jaxresp.material import Material
 from jaxresp.models import NetworkConfig
 from jaxresp.run_report import write_html
 from jaxresp.run_report.finished import answers_of, read_json
@@ -68,6 +69,8 @@ class RunConfig:
         tasks: names of tasks.
         features: names of front ends.
         band: name of the band that every front end hears; "common" is what every stethoscope here records.
+        common_band: whether a diagnosis by a wider band is also asked in the common one: one more fit per fold.
+        n_mels: mel bands of every front end; None for each one's own.
         n_trials: settings tried per model; the first are the defaults.
         space: what is searched, by name; one of jaxresp.sweep.SPACES.
         pruning: how trials are given up early; one of jaxresp.sweep.PRUNINGS.
@@ -84,6 +87,8 @@ class RunConfig:
     tasks: tuple[str, ...] = ("binary", "multiclass")
     features: tuple[str, ...] = ("mfcc", "logmel", "augmented")
     band: str = "wide"
+    common_band: bool = True
+    n_mels: int | None = None
     n_trials: int = 2
     space: str = "original"
     pruning: str = "none"
@@ -110,7 +115,9 @@ class RunConfig:
         check_pruning(self.pruning)
         for name in self.features:
             space_named(self.space, name)
-        self.frontends()  # raises what a front end has to say about its name or its band
+        for frontend in self.frontends():  # raises what a front end has to say about its name or its band
+            if self.common_band:
+                _in_common_band(frontend)
 
     def window_of(self, task: Task) -> WindowConfig:
         """How what a task answers is cut."""
@@ -121,9 +128,10 @@ class RunConfig:
 
         Raises:
             UnknownFrontend: no such name.
-            InvalidFrontend: no such band, or one that the front end cannot hear.
+            InvalidFrontend: no such band or number of mel bands, or one that the front end cannot hear.
         """
-        return tuple(frontend_named(name)(band=self.band) for name in self.features)
+        settings = {"band": self.band} | ({} if self.n_mels is None else {"n_mels": self.n_mels})
+        return tuple(frontend_from_dict({"name": name} | settings) for name in self.features)
 
 
 @dataclass(frozen=True)
@@ -179,14 +187,12 @@ def _run(
     claim(work / "run.json", mine)  # trials of another configuration or corpus must not be taken for its own
     tasks = sorted(map(task_named, config.tasks), key=lambda task: task.labels_intervals)  # those of one bank together
     todo = [(task, frontend) for frontend in config.frontends() for task in tasks]
-    rows = {of_intervals: _rows(corpus, of_intervals) for of_intervals in {task.labels_intervals for task in tasks}}
-    splits = {task.name: _split(rows[task.labels_intervals], task, config) for task in tasks}  # they may be impossible
+    material = Material(corpus)
+    splits = {task.name: _split(material.rows(task), task, config) for task in tasks}  # they may be impossible
     done: dict[str, Result] = {}
     tracker: Tracker | None = None
-    bank: FeatureBank | None = None
-    previous: tuple[FrontEnd, WindowConfig, bool] | None = None
     for i, (task, frontend) in enumerate(todo):
-        name, asked, window = classifier_name(task, frontend), rows[task.labels_intervals], config.window_of(task)
+        name = classifier_name(task, frontend)
         finished = work / "models" / name / "result.json"
         if finished.is_file() and (work / "classifiers" / name).is_dir():
             done[name] = read_json(finished, Result.from_json)
@@ -198,21 +204,21 @@ def _run(
         part("features", 0.0)
         if tracker is None:  # MLflow takes seconds to import and to make its database: only once there is work
             tracker = import_module("jaxresp.tracking").Tracker(work, _experiment(corpus), tracking_uri)
-        wanted = (frontend, window, task.labels_intervals)
-        if bank is None or wanted != previous:  # one bank at a time is kept
-            bank = _bank_of(asked, window, config, frontend)
-            previous = wanted
         problem = Problem(
             name=name,
-            bank=bank,
-            labels=asked.labels(task),
+            bank=_features(material, task, frontend, config),
+            labels=material.rows(task).labels(task),
             task=task,
             network=NetworkConfig(frontend.network, config.filters, config.dense),
             training=replace(config.training, seed=config.seed),
             split=splits[task.name],
-            banks=Banks(work / "models" / name / "banks", frontend, partial(_bank_of, asked, window, config)),
+            banks=Banks(
+                work / "models" / name / "banks",
+                frontend,
+                lambda tuned, task=task: _features(material, task, tuned, config),  # type: ignore[misc]
+            ),
         )
-        done[name] = _one_model(problem, frontend, asked, work, config, searching, tracker, part)
+        done[name] = _one_model(problem, frontend, material, work, config, searching, tracker, part)
     results = tuple(
         done[classifier_name(task_named(t), frontend)] for t in config.tasks for frontend in config.frontends()
     )
@@ -230,25 +236,22 @@ def _run(
     return results
 
 
-def _bank_of(corpus: Corpus, window: WindowConfig, config: RunConfig, frontend: FrontEnd) -> FeatureBank:
-    variants = config.variants if frontend.augments and config.training.balance != "smote" else 0
-    return build_bank(corpus, frontend, window, variants=variants, seed=config.seed)
-
-
 def _one_model(
     problem: Problem,
     frontend: FrontEnd,
-    corpus: Corpus,
+    material: Material,
     work: Path,
     config: RunConfig,
     searching: Searching,
     tracker: Tracker,
     progress: Callable[[str, float], None],
 ) -> Result:
-    folder = work / "models" / problem.name
+    folder, corpus = work / "models" / problem.name, material.rows(problem.task)
     problem.split.assert_proven(corpus.patient)
     study = tracker.start_study(problem.name, problem.training, {"corpus": corpus.fingerprint, "code": code_version()})
     try:
+        common_band = config.common_band and wants_common_band(problem.task, frontend)
+        tuned = 0.75 if common_band else 0.85
         trials = sweep(
             problem,
             folder,
@@ -258,14 +261,28 @@ def _one_model(
             storage_url=searching.storage_url,
             study_name=searching.name_of(problem.name, len(config.tasks) * len(config.features)),
             workers=searching.workers,
-            report=lambda what, done: progress(what, 0.05 + 0.85 * done),
+            report=lambda what, done: progress(what, 0.05 + tuned * done),
         )
         frontend = best_trial(trials).frontend or frontend
         for trial in trials:
             tracker.log_trial(study, trial)
         network, window = best_trial(trials).network, config.window_of(problem.task)
         judged = judge(problem, frontend, corpus, trials, window, seed=config.seed)
-        result = judged.result
+        result = replace(judged.result, left_out=material.left_out(problem.task))
+        if common_band:
+            narrow = _in_common_band(frontend)
+            told = kept_in_band(
+                folder / "common_band.json",
+                problem,
+                trials,
+                lambda: _features(material, problem.task, narrow, config),
+                narrow.heard,
+                corpus,
+                judged.probabilities,
+                seed=config.seed,
+                report=lambda what, done: progress(what, 0.8 + 0.1 * done),
+            )
+            result = replace(result, common_band=told)
         checkpoint = folder / "final-fit"
         fit = fit_final(problem, trials, lambda what, done: progress(what, 0.9 + 0.05 * done), checkpoint)
         cohort = _cohort(corpus, problem)
@@ -311,9 +328,19 @@ def _compared(work: Path, results: tuple[Result, ...], seed: int) -> tuple[Compa
     return tuple(found)
 
 
-def _rows(corpus: Corpus, of_intervals: bool) -> Corpus:
-    """What is answered: recordings, or their cycles or events."""
-    return interval_corpus(corpus) if of_intervals else corpus
+def _in_common_band(frontend: FrontEnd) -> FrontEnd:
+    try:
+        return frontend.in_common_band()
+    except InvalidFrontend as error:
+        raise InvalidFrontend(
+            f"{error} (in the common band, which a diagnosis is asked in too: common_band=False, or --no-common-band, "
+            "leaves that out)"
+        ) from error
+
+
+def _features(material: Material, task: Task, frontend: FrontEnd, config: RunConfig) -> FeatureBank:
+    variants = config.variants if frontend.augments and config.training.balance != "smote" else 0
+    return material.features(task, frontend, config.window_of(task), variants=variants, seed=config.seed)
 
 
 def _split(corpus: Corpus, task: Task, config: RunConfig) -> Split:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
+import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -12,18 +13,45 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from jaxresp.corpus import interval_corpus
+from jaxresp.evaluate.metrics import classification_metrics
+from jaxresp.material import Material
 from jaxresp.run import RunConfig
+from jaxresp.run_report.finished import answers_of
+from jaxresp.taxonomy import CYCLES_BINARY
+from jaxresp.train import TrainConfig
+from jaxresp.window import WindowConfig
+from jaxresp.workdir import WorkdirMismatch
 
 FOLDER = Path(__file__).resolve().parents[1] / "experiments"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _as_scripts():
+    """Experiments find each other as scripts in one folder do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        yield
+
+
 @pytest.fixture(scope="module")
-def looking() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("looking", FOLDER / "looking.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def looking(_as_scripts) -> ModuleType:
+    return importlib.import_module("looking")
+
+
+@pytest.fixture(scope="module")
+def studying(_as_scripts) -> ModuleType:
+    return importlib.import_module("studying")
+
+
+@pytest.fixture(scope="module")
+def choosing(_as_scripts) -> ModuleType:
+    return importlib.import_module("choosing")
+
+
+@pytest.fixture(scope="module")
+def seeds(_as_scripts) -> ModuleType:
+    return importlib.import_module("seeds")
 
 
 @pytest.fixture
@@ -50,37 +78,98 @@ def test_looks_are_counted_per_corpus_and_test(looking, ledger, easy_corpus):
     assert all(len(each["commit"].removesuffix("-dirty")) == 40 for each in told)
 
 
-def test_a_look_that_was_cut_off_counts(looking, ledger, easy_corpus, monkeypatch):
+def test_a_look_that_was_cut_off_counts(looking, studying, ledger, easy_corpus, monkeypatch):
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(looking, "run", killed)
+    monkeypatch.setattr(looking, "studied", killed)
+    setting = studying.Setting(RunConfig(split="icbhi-official"), {"more": 4})
     with pytest.raises(KeyboardInterrupt):
-        looking.look("an experiment", easy_corpus, RunConfig(split="icbhi-official"), [0, 1])
+        looking.look("an experiment", easy_corpus, setting, [0, 1])
     (entry,) = entries(ledger)
     assert (entry["test"], entry["configuration"]["seeds"]) == ("icbhi-official", [0, 1])
+    assert entry["configuration"]["network"] == {"more": 4}
 
 
-def test_choosing_sees_no_recording_of_a_test_and_is_no_look(looking, ledger, easy_corpus, monkeypatch):
-    seen = []
-
-    def run(corpus, work, config, **_):
-        seen.append((corpus, config.split))
-        return ()
-
-    monkeypatch.setattr(looking, "run", run)
-    looking.choose("an experiment", easy_corpus, {"a": RunConfig(split="icbhi-official"), "b": RunConfig(filters=8)})
-    assert len(seen) == 2 and not ledger.exists()
-    for corpus, split in seen:
-        assert set(corpus.official_split.tolist()) == {"train"} and split == "folds"
-        assert len(corpus) == np.sum(easy_corpus.official_split == "train")
+SMALL = RunConfig(
+    tasks=("cycles-binary",),
+    features=("mfcc",),
+    n_trials=1,
+    filters=2,
+    dense=4,
+    training=TrainConfig(max_epochs=1, batch_size=16),
+    split="icbhi-official",
+    window=WindowConfig(2.0, 2.0),
+)
 
 
-def test_the_interval_over_seeds_is_students(looking):
+def test_a_look_judges_every_seed_and_all_of_them_as_one(looking, studying, seeds, ledger, easy_corpus, monkeypatch):
+    fitted = []
+    monkeypatch.setattr(studying, "sweep", lambda *a, real=studying.sweep, **o: fitted.append(1) or real(*a, **o))
+    runs, together = looking.look("an experiment", easy_corpus, studying.Setting(SMALL), [0, 1])
+    assert len(fitted) == len(runs) == 2 and {result.unit for (result,) in runs} == {"cycle"}
+    folders = [looking.work() / "experiments" / "an experiment" / f"seed-{seed}" for seed in (0, 1)]
+    each = [answers_of(folder / "models" / "cycles-binary-mfcc") for folder in folders]
+    test = each[0].recordings
+    cycles = interval_corpus(easy_corpus)
+    assert set(test.tolist()) == set(cycles.recording[cycles.official_split == "test"].tolist())
+    as_one = together["cycles-binary-mfcc"][seeds.ALL]
+    odds = np.sqrt(each[0].probabilities * each[1].probabilities)  # of calibrated logits, the mean
+    expected = classification_metrics(each[0].labels, odds / odds.sum(1, keepdims=True))
+    assert as_one.metrics.confusion == expected.confusion and as_one.metrics.roc_auc == pytest.approx(expected.roc_auc)
+    assert "ICBHI Score" in as_one.scores
+    told = seeds.over_seeds(runs, together, "ICBHI Score")
+    assert "(2 seeds)" in told and "cycles-binary-mfcc, 2 seeds as one" in told
+    again, _ = looking.look("an experiment", easy_corpus, studying.Setting(SMALL), [0, 1])
+    assert len(fitted) == 2 and [r.to_json() for (r,) in again] == [r.to_json() for (r,) in runs]
+    assert [each["count"] for each in entries(ledger)] == [1, 2]
+    assert not list(looking.work().rglob("classifiers"))
+    with pytest.raises(WorkdirMismatch, match="config"):
+        looking.look("an experiment", easy_corpus, studying.Setting(replace(SMALL, dense=8)), [0, 1])
+
+
+def test_choosing_sees_no_recording_of_a_test_and_is_no_look(
+    looking, studying, choosing, ledger, easy_corpus, monkeypatch, tmp_path
+):
+    material, fitted = Material(looking.training_side(easy_corpus)), []
+    assert set(material.corpus.official_split.tolist()) == {"train"}
+    assert len(material.corpus) == np.sum(easy_corpus.official_split == "train")
+
+    def fit(bank, labels, *_, train, validation, on_epoch, **__):
+        patients = material.rows(CYCLES_BINARY).patient
+        assert set(patients[train]).isdisjoint(patients[validation])
+        assert len(set(patients[train]) | set(patients[validation])) == len(set(patients.tolist()))
+        fitted.append(set(patients[validation].tolist()))
+        return real(bank, labels, *_, train=train, validation=validation, on_epoch=on_epoch, **__)
+
+    real = choosing.fit
+    monkeypatch.setattr(choosing, "fit", fit)
+    settings = {"a": studying.Setting(SMALL), "b": studying.Setting(replace(SMALL, dense=8))}
+    asked = {"n_rounds": 2, "score": "ICBHI Score", "progress": lambda *_: None}
+    tried = choosing.choose(material, tmp_path, CYCLES_BINARY, settings, **asked)
+    assert len(fitted) == 4 and fitted[0] != fitted[1] and fitted[:2] == fitted[2:] and not ledger.exists()
+    assert [each.loss for each in tried] == sorted(each.loss for each in tried)
+    assert {each.name for each in tried} == {"a", "b"} and tried[0].n_patients == len(fitted[0] | fitted[1])
+    again = choosing.choose(material, tmp_path, CYCLES_BINARY, settings, **asked)
+    assert len(fitted) == 4 and again == tried
+    with pytest.raises(WorkdirMismatch):
+        choosing.choose(material, tmp_path, CYCLES_BINARY, {"a": settings["b"]}, **asked)
+
+
+def test_a_network_that_is_too_sure_loses_nothing_by_it(choosing):
+    labels = np.arange(60) % 3
+    logits = np.random.default_rng(0).normal(size=(60, 3)) + np.eye(3)[labels]
+    assert choosing.calibrated_loss(labels, 2 * logits) == pytest.approx(
+        choosing.calibrated_loss(labels, logits), abs=1e-3
+    )
+    assert choosing.calibrated_loss(labels, logits[::-1]) > choosing.calibrated_loss(labels, logits)
+
+
+def test_the_interval_over_seeds_is_students(seeds):
     values = [0.5, 0.55, 0.52, 0.61, 0.58]
     low, high = scipy.stats.t.interval(0.95, 4, np.mean(values), scipy.stats.sem(values))
-    assert looking.mean_and_interval(values) == f"{np.mean(values):.3f} [{low:.3f}–{high:.3f}] (5 seeds)"
-    assert looking.mean_and_interval([0.5]) == "0.500 (one seed)"
+    assert seeds.mean_and_interval(values) == f"{np.mean(values):.3f} [{low:.3f}–{high:.3f}] (5 seeds)"
+    assert seeds.mean_and_interval([0.5]) == "0.500 (one seed)"
 
 
 def test_what_is_made_up_or_a_part_is_not_kept_among_the_results(looking, ledger, easy_corpus):
@@ -101,8 +190,7 @@ def test_an_experiment_without_its_corpus_says_so_and_ends_well(looking, tmp_pat
 
 def test_every_experiment_tells_its_command_its_time_and_its_number():
     """And `make results` runs it."""
-    found = [path for path in FOLDER.glob("*.py") if "import" in path.read_text() and "looking" in path.read_text()]
-    experiments = [path for path in found if path.name != "looking.py"]
+    experiments = [path for path in FOLDER.glob("*.py") if "\nfrom looking import" in path.read_text()]
     assert len(experiments) == 5
     listed = (FOLDER.parent / "Makefile").read_text().partition("EXPERIMENTS :=")[2].partition("\n")[0].split()
     assert sorted(listed) == sorted(path.stem for path in experiments)

@@ -52,7 +52,12 @@ def small_run(easy_corpus, tmp_path_factory, no_tracker):
     """Two models of a run, with networks too small to be good."""
     work = tmp_path_factory.mktemp("run")
     config = RunConfig(
-        features=("logmel",), n_trials=1, filters=2, dense=4, training=TrainConfig(max_epochs=2, batch_size=16)
+        features=("logmel",),
+        common_band=False,
+        n_trials=1,
+        filters=2,
+        dense=4,
+        training=TrainConfig(max_epochs=2, batch_size=16),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jaxresp.tracking.Tracker", no_tracker)
@@ -192,7 +197,7 @@ def test_smote_that_fails_stops_the_training(problem, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("no neighbours")
 
-    monkeypatch.setattr(train, "smote", broken)
+    monkeypatch.setattr(train.sampling, "smote", broken)
     with pytest.raises(RuntimeError, match="no neighbours"):
         fit(
             problem.bank,

@@ -39,7 +39,14 @@ ROOMS = {
 }
 #: What stands on the rooms and asks for no framework itself: it conducts the training, or is the file that MLflow
 #: runs to load a logged model. Every other module loads with no framework installed; so a Classifier does anywhere.
-ABOVE_THE_ROOMS = {"jaxresp.design", "jaxresp.display", "jaxresp.judging", "jaxresp.run", "jaxresp.tracking_model"}
+ABOVE_THE_ROOMS = {
+    "jaxresp.common_band",
+    "jaxresp.design",
+    "jaxresp.display",
+    "jaxresp.judging",
+    "jaxresp.run",
+    "jaxresp.tracking_model",
+}
 PROBE = """
 import importlib, json, sys
 

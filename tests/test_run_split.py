@@ -32,6 +32,7 @@ CONFIG = RunConfig(
     features=("mfcc",),
     split="icbhi-official",
     n_trials=1,
+    common_band=False,
     filters=2,
     dense=4,
     training=TrainConfig(max_epochs=1, batch_size=16),

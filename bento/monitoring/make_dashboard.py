@@ -97,7 +97,7 @@ def traffic(board: Dashboard) -> None:
         "Work in hand",
         [
             (f"sum(jaxresp_classifications_in_progress{{{OURS}}})", "sounds in progress"),
-            (f"sum(jaxresp_queued_windows{{{OURS}}})", "windows waiting for a network"),
+            (f"sum(jaxresp_queued_sounds{{{OURS}}})", "sounds waiting"),
         ],
         "Windows that wait for minutes mean more work than the processors can do.",
     )
@@ -134,7 +134,7 @@ def latency(board: Dashboard) -> None:
         "Where the time goes",
         [
             (mean("jaxresp_decode_seconds"), "decode, resample, cut"),
-            (mean("jaxresp_queue_seconds"), "wait for the network"),
+            (mean("jaxresp_queue_seconds"), "wait for a thread"),
             (mean("jaxresp_inference_seconds"), "network, per batch"),
         ],
         "Mean seconds of each step.",

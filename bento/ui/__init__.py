@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import gradio as gr
 from fastapi import FastAPI
@@ -15,6 +13,7 @@ from bento.engine import Engine
 from bento.limits import LIMITS
 from bento.ui import style
 from bento.ui.examples import write_examples
+from bento.ui.folder import own_folder
 from bento.ui.page import build
 from bento.ui.uploads import Uploads
 
@@ -25,15 +24,15 @@ _POLL_S = 0.02
 
 @contextlib.contextmanager
 def mount(engine: Engine) -> Iterator[FastAPI]:
-    """The page as an application. Its uploads live in a folder that is deleted with it.
+    """The page as an application. Its uploads live in a folder that is deleted with it (see `own_folder`).
 
     Args:
         engine: what answers.
     """
-    with tempfile.TemporaryDirectory(prefix="jaxresp-ui-", ignore_cleanup_errors=True) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder
-        uploads = Uploads(Path(folder) / "uploads")
-        blocks = build(engine, write_examples(Path(folder) / "examples"), uploads)
+    with own_folder() as folder:
+        os.environ["GRADIO_TEMP_DIR"] = str(folder)
+        uploads = Uploads(folder / "uploads")
+        blocks = build(engine, write_examples(folder / "examples"), uploads)
         web = FastAPI(openapi_url=None)
         uploads.serve(web, blocks)
         gr.mount_gradio_app(

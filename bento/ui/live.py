@@ -33,7 +33,7 @@ def _tiles(live: Live) -> str:
         "99th percentile": seconds(live.p99_s),
         "Errors (5xx)": error,
         "In progress": str(live.in_progress),
-        "Windows waiting": str(live.queued_windows),
+        "Sounds waiting": str(live.queued_sounds),
         "Up for": span(live.uptime_s),
         "Processors in use": f"{live.cpu_share:.2f}",
         "Memory": f"{live.resident_bytes / 2**20:.0f} MiB",

@@ -54,7 +54,7 @@ def _corpus(corpus: Mapping[str, Any]) -> str:
 def _row(row: Mapping[str, Any], is_quick: bool) -> str:
     mark = ' <span class="jr-tag">quick</span>' if is_quick else ""
     cells = "".join(
-        f"<td>{_number(row['metrics'].get(name))} <small>{_interval(row['intervals'].get(name))}</small></td>"
+        f"<td>{number(row['metrics'].get(name))} <small>{interval(row['intervals'].get(name))}</small></td>"
         for name in ("balanced_accuracy", "macro_f1", "macro_roc_auc")
     )
     return f'<tr><th scope="row">{escape(feature_name(row["features"]))}{mark}</th>{cells}</tr>'
@@ -63,13 +63,13 @@ def _row(row: Mapping[str, Any], is_quick: bool) -> str:
 def _without(row: Mapping[str, Any]) -> str:
     """What the majority class reaches, and the column of the metadata that reaches most."""
     majority, best = row["majority"], _best_shortcut(row)
-    cells = "".join(f"<td>{_number(majority.get(m))}</td>" for m in ("balanced_accuracy", "macro_f1", "macro_roc_auc"))
+    cells = "".join(f"<td>{number(majority.get(m))}</td>" for m in ("balanced_accuracy", "macro_f1", "macro_roc_auc"))
     rows = f'<tr class="jr-without"><th scope="row">Always the majority class</th>{cells}</tr>'
     if best is not None:
         name, accuracy, auroc = best
         rows += (
-            f'<tr><th scope="row">Without listening: {escape(name)}</th><td>{_number(accuracy)}</td><td>–</td>'
-            f"<td>{_number(auroc)}</td></tr>"
+            f'<tr><th scope="row">Without listening: {escape(name)}</th><td>{number(accuracy)}</td><td>–</td>'
+            f"<td>{number(auroc)}</td></tr>"
         )
     return rows
 
@@ -82,12 +82,12 @@ def _chart(rows: Sequence[Mapping[str, Any]], quick: str | None) -> str:
     )
     lines = []
     for row in rows:
-        value, interval = row["metrics"].get("balanced_accuracy"), row["intervals"].get("balanced_accuracy")
+        value, ends = row["metrics"].get("balanced_accuracy"), row["intervals"].get("balanced_accuracy")
         if value is None:
             continue
         bar = ""
-        if interval is not None and None not in interval:
-            low, high = interval
+        if ends is not None and None not in ends:
+            low, high = ends
             bar = f'<i class="jr-interval" style="left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%"></i>'
         lines.append(
             f'<div class="jr-dots"><span>{escape(feature_name(row["features"]))}</span>'
@@ -119,14 +119,16 @@ def _best_shortcut(row: Mapping[str, Any]) -> tuple[str, float, float | None] | 
     return name, accuracy, auroc
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """A metric with three digits; a dash where it is not defined."""
     return "–" if value is None else f"{value:.3f}"
 
 
-def _interval(interval: Sequence[float | None] | None) -> str:
-    if interval is None or None in interval:
+def interval(ends: Sequence[float | None] | None) -> str:
+    """An interval in brackets; nothing where it is not defined."""
+    if ends is None or None in ends:
         return ""
-    return f"[{interval[0]:.3f}, {interval[1]:.3f}]"
+    return f"[{ends[0]:.3f}, {ends[1]:.3f}]"
 
 
 def title(described: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from bento.engine import Engine
 from bento.limits import LIMITS
 from bento.live import snapshot
 from bento.ui import live, models
+from bento.ui.evidence import evidence
 from bento.ui.listen import listen
 from bento.ui.style import plain
 from bento.ui.uploads import Uploads
@@ -82,14 +83,21 @@ def _models(engine: Engine) -> None:
     chosen = gr.Radio(
         [(models.title(each), each["name"]) for each in described],
         value=engine.quick if engine.quick in names else names[0],
-        label="Model card",
+        label="One model",
         elem_id="card-of",
     )
-    card = gr.Markdown(engine.classifiers[engine.quick].card, elem_id="card", container=True)
+
+    def shown(name: str) -> tuple[str, str]:
+        classifier = engine.classifiers[name]
+        return evidence(engine.about.result(name), classifier.gate), classifier.card
+
+    behind_it, its_card = shown(engine.quick)
+    behind = plain(behind_it, elem_id="evidence")
+    card = gr.Markdown(its_card, elem_id="card", container=True)
     chosen.change(
-        lambda name: engine.classifiers[name].card,
+        shown,
         chosen,
-        card,
+        [behind, card],
         queue=False,
         show_progress="hidden",
         api_visibility="private",

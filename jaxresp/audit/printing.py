@@ -14,16 +14,11 @@ from jaxresp.audit.finding import SCORE, Audit, Finding, Reached
 from jaxresp.evaluate.bootstrap import HEADLINES, SAMPLES, Interval
 from jaxresp.evaluate.report import corpus_title
 from jaxresp.evaluate.tables import markdown_table
-from jaxresp.evaluate.words import with_interval, with_sign
+from jaxresp.evaluate.words import in_words, with_interval, with_sign
 from jaxresp.prediction import NOTICE
 from jaxresp.taxonomy import task_named
 
-_METRICS: Mapping[str, str] = {
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "macro_roc_auc": "ROC-AUC",
-    SCORE: "score",
-}
+_METRICS: Mapping[str, str] = {name: in_words(name) for name in HEADLINES} | {SCORE: "score"}
 _COLUMNS = ("fault", "metric", "done right", "with fault", "it adds", "seen")
 
 

@@ -25,7 +25,7 @@ from jaxresp.corpus.recordings import Recordings
 from jaxresp.corpus.schema import SPLIT, example_sha256
 from jaxresp.corpus.source import Annotations, CorpusError, DatasetError
 from jaxresp.corpus.table import Corpus, Windows
-from jaxresp.corpus.units import interval_corpus, recording_of, units
+from jaxresp.corpus.units import answered_units, interval_corpus, recording_of, units
 
 __all__ = [
     "DATASETS",
@@ -38,6 +38,7 @@ __all__ = [
     "Intervals",
     "Recordings",
     "Windows",
+    "answered_units",
     "combine",
     "example_sha256",
     "guess_dataset",

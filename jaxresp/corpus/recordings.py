@@ -130,6 +130,11 @@ class Recordings:
         here = slice(self.annotation_offsets[i], self.annotation_offsets[i + 1])
         return _each(self.annotations, lambda column: column[here])
 
+    @property
+    def durations_s(self) -> Float32[np.ndarray, " units"]:
+        """How long every row sounds, seconds."""
+        return (np.diff(self.offsets) / self.rate_hz).astype(np.float32)
+
     def published(self, task: Task) -> Shaped[np.ndarray, " units"]:
         """What a task reads: a text for every recording or, for a task of cycles or events, for every annotation."""
         if task.reads == "annotations":

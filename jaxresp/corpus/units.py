@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections import Counter
 
 import numpy as np
 
 from jaxresp.corpus.intervals import interval_bounds
 from jaxresp.corpus.recordings import per_recording
 from jaxresp.corpus.table import Corpus
-from jaxresp.taxonomy import Task
+from jaxresp.taxonomy import Task, UnknownLabel
 
 MARK = "#"
 """Stands between a recording's name and the number of its interval: "101_1b1_Al_sc_Meditron#03"."""
@@ -27,6 +28,34 @@ def units(corpus: Corpus, task: Task) -> Corpus:
         CorpusError: the task asks about cycles or events, and none is annotated.
     """
     return interval_corpus(corpus) if task.labels_intervals else corpus
+
+
+def answered_units(corpus: Corpus, task: Task) -> tuple[Corpus, dict[str, int]]:
+    """The rows of `units` that the task has a class for, and what was left out.
+
+    Corpora hold what one question or another has no answer to: a poor recording, a diagnosis that nobody made.
+
+    Args:
+        corpus: of whole recordings.
+        task: the question.
+
+    Returns:
+        the corpus; and of every label that the task has no class for, how many rows have it ("no label": none is told).
+
+    Raises:
+        CorpusError: the task asks about cycles or events, and none is annotated.
+        UnknownLabel: the task has a class for no row at all; names the labels.
+    """
+    asked = units(corpus, task)
+    known = asked.answerable(task)
+    left_out = Counter(label or "no label" for label in asked.published(task)[~known].tolist())
+    if not known.any():
+        raise UnknownLabel(
+            f"task {task.name!r} has no class for any {task.row} of {corpus.name} "
+            f"({', '.join(f'{label} {n}' for label, n in left_out.most_common(8))}); "
+            f"it knows {', '.join(task.label_of)}. Choose a task that fits the corpus, or a corpus labelled for it"
+        )
+    return (asked if known.all() else asked.select(known)), dict(sorted(left_out.items()))
 
 
 def interval_corpus(corpus: Corpus) -> Corpus:

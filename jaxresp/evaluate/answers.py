@@ -6,7 +6,8 @@ import csv
 import io
 import math
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -14,6 +15,8 @@ from jaxtyping import Float, Int, Shaped
 from jaxresp.evaluate.errors import DuplicatedRows, EvaluationError, UnknownPatients
 from jaxresp.evaluate.metrics import check_answers
 from jaxresp.splits import Fold
+
+_TOO_MANY = "cells beyond the header"
 
 
 @dataclass(frozen=True)
@@ -76,17 +79,23 @@ def read_answers(text: str, name: str) -> Answers:
         name: what messages call it.
 
     Raises:
-        EvaluationError: not such a file, or it lacks columns; a class that is no column.
+        EvaluationError: not such a file, or it lacks columns; a class that is no column; a line of more or fewer cells.
         DuplicatedRows: a recording that stands twice.
         NothingToEvaluate, NonFiniteScores: as `check_answers` does.
     """
-    rows = list(csv.DictReader(io.StringIO(text)))
-    header = list(rows[0]) if rows else text.partition("\n")[0].split(",")
+    table = csv.DictReader(io.StringIO(text), restkey=_TOO_MANY, restval=None)
+    rows, header = list(table), list(table.fieldnames or ())
     classes = tuple(column[2:-1] for column in header if column.startswith("p(") and column.endswith(")"))
     if len(classes) < 2 or not {"recording", "patient", "class"} <= set(header):
         raise EvaluationError(
             f"{name} is no table of answers: it needs the columns recording, patient, class and a p(…) per class, "
             "as in out_of_fold.csv"
+        )
+    uneven = [i for i, row in enumerate(rows, 2) if _TOO_MANY in row or None in row.values()]
+    if uneven:
+        raise EvaluationError(
+            f"{name}: {len(uneven)} lines have more or fewer cells than the first line has names "
+            f"(line {', '.join(map(str, uneven[:5]))}); a name with a comma in it has to stand in quotes"
         )
     strangers = sorted({str(row["class"]) for row in rows} - set(classes))
     if strangers:
@@ -106,6 +115,20 @@ def read_answers(text: str, name: str) -> Answers:
     )
     check_answers(answers.labels, answers.probabilities)
     return answers
+
+
+def answers_of_several(each: Sequence[Answers]) -> Answers:
+    """Several models as one: the mean of their logits, up to a constant the logarithms of their probabilities.
+
+    Raises:
+        EvaluationError, UnknownPatients: as `check_comparable` does of any of them and the first.
+    """
+    first = each[0]
+    for other in each[1:]:
+        check_comparable(first, other)
+    logits = np.mean([np.log(np.clip(one.probabilities, 1e-30, 1)) for one in each], axis=0)
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    return replace(first, probabilities=odds / odds.sum(1, keepdims=True))
 
 
 def check_comparable(one: Answers, other: Answers) -> None:

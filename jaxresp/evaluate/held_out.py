@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from jaxresp.classifier import Classifier
-from jaxresp.corpus import Corpus, CorpusError, units
+from jaxresp.corpus import Corpus, CorpusError, answered_units
 from jaxresp.evaluate import tables, words
 from jaxresp.evaluate.bootstrap import HEADLINES, Interval, headline_intervals
 from jaxresp.evaluate.metrics import Metrics, classification_metrics
@@ -17,7 +16,7 @@ from jaxresp.evaluate.scores import challenge_scores, score_intervals
 from jaxresp.evaluate.shortcuts import Shortcut, shortcut_columns, shortcuts
 from jaxresp.pooling import pool
 from jaxresp.splits import PatientLeak, SplitError, cross_validation
-from jaxresp.taxonomy import Task, UnknownLabel
+from jaxresp.taxonomy import Task
 
 
 @dataclass(frozen=True)
@@ -68,16 +67,8 @@ def evaluate_held_out(classifier: Classifier, corpus: Corpus, *, seed: int = 0) 
             f"{corpus.name} was prepared at {corpus.rate_hz} Hz and {classifier.name} hears "
             f"{classifier.frontend.rate_hz} Hz; prepare it at that rate (--config)"
         )
-    task, asked = classifier.task, units(corpus, classifier.task)
-    known = asked.answerable(task)
-    left_out = Counter(label or "no label" for label in asked.published(task)[~known].tolist())
-    if not known.any():
-        raise UnknownLabel(
-            f"task {task.name!r} has no class for any {task.row} of {corpus.name} "
-            f"({', '.join(f'{label} {n}' for label, n in left_out.most_common(8))}); "
-            f"it knows {', '.join(task.label_of)}. Evaluate on a corpus that is labelled for it"
-        )
-    asked = asked if known.all() else asked.select(known)
+    task = classifier.task
+    asked, left_out = answered_units(corpus, task)
     windows = asked.windows(classifier.window)
     logits = pool(classifier.logits(windows.samples, windows.scale), windows.recording, len(asked))
     answers = (asked.labels(task), classifier.calibration.probabilities(logits), asked.patient)
@@ -91,7 +82,7 @@ def evaluate_held_out(classifier: Classifier, corpus: Corpus, *, seed: int = 0) 
         scores=challenge_scores(task, np.array(metrics.confusion)),
         score_intervals=score_intervals(task, *answers, seed=seed),
         shortcuts=_shortcuts(asked, task, seed),
-        left_out=dict(left_out),
+        left_out=left_out,
     )
 
 
@@ -122,8 +113,8 @@ def lines(classifier: Classifier, corpus: Corpus, held_out: HeldOut) -> list[str
         out.append(f"balanced accuracy without listening, learnt from {corpus.name}'s own other patients: {reached}")
     else:
         out.append("without listening: not known, some class has too few patients here for folds")
-    for label, n in held_out.left_out.items():
-        out.append(f"left out, as the task has no class for them: {n} {unit}s of {label}")
+    if held_out.left_out:
+        out.append(words.left_out(held_out.left_out, unit))
     return out
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxresp.evaluate.bands import InBand
 from jaxresp.evaluate.bootstrap import SAMPLES
 from jaxresp.evaluate.comparing import Comparison
 from jaxresp.evaluate.metrics import Metrics
@@ -22,7 +23,7 @@ from jaxresp.evaluate.tables import (
     markdown_table,
     rows,
 )
-from jaxresp.evaluate.words import number, with_interval, with_sign
+from jaxresp.evaluate.words import in_words, left_out, number, with_interval, with_sign
 from jaxresp.pages.page import Table
 from jaxresp.prediction import NOTICE
 
@@ -110,6 +111,10 @@ def caveats(results: Sequence[Result]) -> list[str]:
             f"{', '.join(looked)}: later trials were proposed, or given up, by validation patients of all folds, "
             "some of whom another fold tests: a trace of them may be in which settings were tried."
         )
+    for task in dict.fromkeys(result.task for result in results):
+        first = next(result for result in results if result.task == task)
+        if first.left_out:
+            lines.append(f"{task}: {left_out(first.left_out, first.unit)}")
     split = results[0].split
     n_patients = " and ".join(str(n) for n in dict.fromkeys(r.n_patients for r in results))
     lines.append(f"{split['evidence']} Intervals: 95 %, bootstrap over {n_patients} patients, {SAMPLES:,} samples.")
@@ -170,6 +175,8 @@ def performance(result: Result) -> list[str]:
         lines += ["", challenge_line(result)]
     if result.alarm:
         lines += ["", alarm_line(result)]
+    if result.common_band is not None:
+        lines += ["", common_band_line(result.common_band)]
     if result.sides:
         lines += ["", *table_lines(by_side(result)), *(["", line] if (line := side_line(result)) else [])]
     return lines
@@ -275,6 +282,16 @@ def side_line(result: Result) -> str:
     return f"Only {new[0]} is of patients nobody trained on: the headline." if len(new) == 1 else ""
 
 
+def common_band_line(told: InBand) -> str:
+    """What a diagnosis is worth by what every stethoscope records."""
+    less = ", ".join(f"{in_words(name)} {with_sign(difference)}" for name, difference in told.less.items())
+    return (
+        f"In the common band, heard: {told.heard}. The networks of every fold were fitted anew with the settings that "
+        f"its validation preferred in the wider band; the released one hears the wider band. Less the wider band's "
+        f"numbers, paired: {less}."
+    )
+
+
 def alarm_line(result: Result) -> str:
     """What any abnormal answer is worth."""
     return _named("As an alarm", result.alarm)
@@ -284,11 +301,12 @@ def averages_line(metrics: Metrics) -> str:
     """Averages over the classes that are no headline."""
     averages = {
         "macro precision": metrics.macro_precision,
-        "macro PR-AUC": metrics.macro_pr_auc,
         "weighted precision": metrics.weighted_precision,
         "weighted F1": metrics.weighted_f1,
     }
-    return _named("Averages", averages)
+    shares = [share / metrics.n for share in metrics.support if 0 < share < metrics.n]
+    guess = f" A guess reaches a PR-AUC of {number(float(np.mean(shares)))}." if shares else ""
+    return _named("Averages", averages) + guess
 
 
 def _models(results: Sequence[Result]) -> str:

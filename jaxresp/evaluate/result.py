@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxresp.evaluate.bands import InBand, in_band_from_json
 from jaxresp.evaluate.bootstrap import Difference, Interval
 from jaxresp.evaluate.levels import Level
 from jaxresp.evaluate.metrics import Metrics
@@ -55,6 +56,8 @@ class Result:
         probe: how well the network knows the stethoscope; None where it cannot be asked.
         sides: the same by the publisher's test sides, where several are tested.
         selective: what not answering gains, and sets of classes.
+        left_out: labels that the task has no class for, and how many units have them; nothing here is of those.
+        common_band: the same of networks that hear only what every stethoscope records; of a diagnosis by a wider band.
         beyond: by how much the headline metrics exceed those of each column of the metadata, on the same patients.
     """
 
@@ -86,10 +89,12 @@ class Result:
     unit: str = "recording"
     probe: Probe | None = None
     sides: Mapping[str, Side] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    common_band: InBand | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain types; what is undefined is null."""
-        return _plain(asdict(self) | {"levels": {name: each._asdict() for name, each in self.levels.items()}})
+        return plain(asdict(self) | {"levels": {name: each._asdict() for name, each in self.levels.items()}})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Result:
@@ -98,19 +103,19 @@ class Result:
             data[key] = _metrics(data[key])
         data["intervals"] = _intervals(data["intervals"])
         data["score_intervals"] = _intervals(data["score_intervals"])
-        data["sides"] = {name: side_from_json(each, _read) for name, each in data["sides"].items()}
-        data["shortcuts"] = {name: Shortcut(*_read(value)) for name, value in data["shortcuts"].items()}
+        data["sides"] = {name: side_from_json(each, read) for name, each in data["sides"].items()}
+        data["shortcuts"] = {name: Shortcut(*read(value)) for name, value in data["shortcuts"].items()}
         data["classes"] = tuple(data["classes"])
         data["levels"] = {
             name: Level(_metrics(each["metrics"]), _intervals(each["intervals"]))
             for name, each in data["levels"].items()
         }
         for key in ("scores", "alarm"):
-            data[key] = {name: _read(value) for name, value in data[key].items()}
+            data[key] = {name: read(value) for name, value in data[key].items()}
         for key in ("calibration", "gate"):
             data[key] = _tuples(data[key])
         data["beyond"] = {
-            column: {name: Difference(*_read(value)) for name, value in each.items()}
+            column: {name: Difference(*read(value)) for name, value in each.items()}
             for column, each in data["beyond"].items()
         }
         data["subgroups"] = {
@@ -118,6 +123,8 @@ class Result:
             for column, groups in data["subgroups"].items()
         }
         data["reliability"] = {name: Reliability.from_json(each) for name, each in data["reliability"].items()}
+        narrow = data["common_band"]
+        data["common_band"] = None if narrow is None else in_band_from_json(narrow, read)
         data["probe"] = None if data["probe"] is None else Probe.from_json(data["probe"])
         data["selective"] = None if data["selective"] is None else Selective.from_json(data["selective"])
         return cls(**data)
@@ -134,20 +141,21 @@ def majority_probabilities(
 
 
 def _metrics(data: Mapping[str, Any]) -> Metrics:
-    return Metrics(**{name: _read(value) for name, value in data.items()})
+    return Metrics(**{name: read(value) for name, value in data.items()})
 
 
 def _intervals(data: Mapping[str, Any]) -> dict[str, Interval]:
-    return {name: Interval(*_read(value)) for name, value in data.items()}
+    return {name: Interval(*read(value)) for name, value in data.items()}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """What JSON can hold; what is undefined is null."""
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
+        return plain(asdict(value))
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -158,7 +166,8 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def _read(value: Any) -> Any:
+def read(value: Any) -> Any:
+    """Inverse of `plain` for numbers and lists of them: null is undefined, lists are tuples."""
     if isinstance(value, list):
-        return tuple(_read(item) for item in value)
+        return tuple(read(item) for item in value)
     return float("nan") if value is None else value

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from jaxresp.corpus import Corpus
-from jaxresp.evaluate.bootstrap import Difference, paired_differences
+from jaxresp.evaluate.bootstrap import Difference, differences_from
 from jaxresp.evaluate.metrics import classification_metrics, roc_auc
 from jaxresp.splits import Fold, tested_rows
 from jaxresp.taxonomy import Task
@@ -43,6 +43,7 @@ def shortcut_columns(corpus: Corpus) -> dict[str, Shaped[np.ndarray, " recording
         "chest location": corpus.location,
         "native rate": corpus.native_rate_hz.astype(str),
         "recordings per patient": count[of_row].astype(np.float32),
+        "duration": corpus.durations_s,
     }
     if (corpus.stethoscope_disputed != "").any():
         disputed = np.where(corpus.stethoscope_disputed != "", corpus.stethoscope_disputed, corpus.stethoscope)
@@ -76,16 +77,8 @@ def beyond_shortcuts(
 ) -> dict[str, dict[str, Difference]]:
     """By how much a model's headline metrics exceed those of every column alone: paired, on the same patients."""
     tested, n_classes = tested_rows(folds), probabilities.shape[1]
-    return {
-        name: paired_differences(
-            labels[tested],
-            probabilities[tested],
-            answers_of(column, labels, folds, n_classes)[tested],
-            patients[tested],
-            seed=seed,
-        )
-        for name, column in columns.items()
-    }
+    alone = {name: answers_of(column, labels, folds, n_classes)[tested] for name, column in columns.items()}
+    return differences_from(labels[tested], probabilities[tested], alone, patients[tested], seed=seed)
 
 
 def answers_of(

@@ -68,18 +68,43 @@ def judge_sides(
     found = {}
     for name in names.tolist():
         here = tested[official[tested] == name]
-        metrics = classification_metrics(labels[here], probabilities[here])
-        asked = (labels[here], probabilities[here], patients[here])
-        own = set(patients[here].tolist())
-        found[name] = Side(
-            metrics,
-            headline_intervals(*asked, seed=seed),
-            challenge_scores(task, np.array(metrics.confusion)),
-            score_intervals(task, *asked, seed=seed),
-            len(own),
-            len(own & set(patients[fitted].tolist())),
-        )
+        of = (labels[here], probabilities[here], patients[here])
+        found[name] = judge_side(task, *of, trained_on=patients[fitted], seed=seed)
     return found
+
+
+def judge_side(
+    task: Task,
+    labels: Int[np.ndarray, " n"],
+    probabilities: Float[np.ndarray, "n classes"],
+    patients: Shaped[np.ndarray, " n"],
+    *,
+    trained_on: Shaped[np.ndarray, " fitted"],
+    seed: int = 0,
+) -> Side:
+    """What some answers are worth.
+
+    Args:
+        task: the question.
+        labels: the classes of the side's rows.
+        probabilities: their answers.
+        patients: whose they are.
+        trained_on: patients who train or validate.
+        seed: of the bootstrap.
+
+    Raises:
+        EvaluationError: as `check_answers` does.
+    """
+    metrics = classification_metrics(labels, probabilities)
+    own = set(patients.tolist())
+    return Side(
+        metrics,
+        headline_intervals(labels, probabilities, patients, seed=seed),
+        challenge_scores(task, np.array(metrics.confusion)),
+        score_intervals(task, labels, probabilities, patients, seed=seed),
+        len(own),
+        len(own & set(trained_on.tolist())),
+    )
 
 
 def side_from_json(data: Mapping[str, Any], read: Any) -> Side:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from jaxresp.evaluate.bands import InBand
 from jaxresp.evaluate.bootstrap import HEADLINES
 from jaxresp.evaluate.comparing import Comparison
 from jaxresp.evaluate.levels import Level
@@ -14,8 +15,9 @@ from jaxresp.evaluate.selective import Selective
 from jaxresp.evaluate.words import in_words, number, with_interval, with_sign
 from jaxresp.pages.page import Table
 
-COLUMNS = ("model", "balanced accuracy", "macro F1", "ROC-AUC", "accuracy", "majority (accuracy)", "network")
 HEADLINES_IN_WORDS = tuple(map(in_words, HEADLINES))
+COLUMNS = ("model", *HEADLINES_IN_WORDS, "accuracy", "majority (accuracy)", "network")
+IN_COMMON_BAND = "… in the common band"
 
 
 def markdown_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
@@ -28,17 +30,21 @@ def markdown_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> list
 
 
 def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
-    """One row per model under COLUMNS; what chance and the majority would reach stands beside it."""
-    return [
-        (
-            result.name,
-            *(with_interval(getattr(result.metrics, name), result.intervals[name]) for name in HEADLINES),
-            number(result.metrics.accuracy),
-            f"{number(result.majority.balanced_accuracy)} (accuracy {number(result.majority.accuracy)})",
-            f"{result.settings['network']} {result.settings['filters']}×{result.settings['dense']}",
-        )
-        for result in results
-    ]
+    """One row per model under COLUMNS; what chance and the majority would reach stands beside it.
+
+    A diagnosis has a second row: the same in the common band.
+    """
+    found = []
+    for result in results:
+        majority = f"{number(result.majority.balanced_accuracy)} (accuracy {number(result.majority.accuracy)})"
+        network = f"{result.settings['network']} {result.settings['filters']}×{result.settings['dense']}"
+        told: list[tuple[str, Result | InBand]] = [(result.name, result)]
+        if result.common_band is not None:
+            told.append((IN_COMMON_BAND, result.common_band))
+        for name, each in told:
+            headlines = (with_interval(getattr(each.metrics, of), each.intervals[of]) for of in HEADLINES)
+            found.append((name, *headlines, number(each.metrics.accuracy), majority, network))
+    return found
 
 
 def by_class(classes: Sequence[str], metrics: Metrics) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from jaxresp.evaluate.bootstrap import Difference, Interval
 
@@ -32,6 +33,15 @@ def with_sign(difference: Difference) -> str:
     return f"{difference.value:+.3f} [{ends}]"
 
 
+def left_out(labels: Mapping[str, int], unit: str) -> str:
+    """Which rows a task has no class for."""
+    n = sum(labels.values())
+    each = ", ".join(f"{label} {count}" for label, count in labels.items())
+    return f"Left out, as the task has no class for their label: {n} {unit}{'' if n == 1 else 's'} ({each})."
+
+
 def in_words(name: str) -> str:
     """A headline metric's name as it is written."""
-    return {"macro_f1": "macro F1", "macro_roc_auc": "ROC-AUC"}.get(name, name.replace("_", " "))
+    return {"macro_f1": "macro F1", "macro_roc_auc": "ROC-AUC", "macro_pr_auc": "PR-AUC"}.get(
+        name, name.replace("_", " ")
+    )

@@ -190,7 +190,7 @@ def _notices(corpus: Corpus, config: ExploreConfig) -> tuple[str, ...]:
 
 
 def _numbers(corpus: Corpus, classes: Classes) -> tuple[tuple[str, str], ...]:
-    hours = float(stats.durations_s(corpus).sum(dtype=np.float64)) / 3600
+    hours = float(corpus.durations_s.sum(dtype=np.float64)) / 3600
     numbers = [
         (_thousands(len(set(corpus.patient.tolist()))), "patients"),
         (_thousands(len(corpus)), "recordings"),

@@ -139,7 +139,7 @@ def people(corpus: Corpus, classes: Classes, album: Album) -> Section:
 
 def recordings(corpus: Corpus, classes: Classes, levels: stats.Levels, album: Album) -> Section:
     """Lengths, rates, bandwidth, levels."""
-    seconds = stats.durations_s(corpus)
+    seconds = corpus.durations_s
     by_rate = stats.crossed(classes, corpus.native_rate_hz)
     clipped = int(levels.clipped.sum())
     quartiles = np.percentile(seconds, [0, 25, 50, 75, 100])

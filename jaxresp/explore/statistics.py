@@ -114,14 +114,9 @@ def classes_of(corpus: Corpus) -> Classes:
     return Classes(what, tuple(names), rows)
 
 
-def durations_s(corpus: Corpus) -> Float32[np.ndarray, " recordings"]:
-    """Length of every recording, seconds."""
-    return (np.diff(corpus.offsets) / corpus.rate_hz).astype(np.float32)
-
-
 def class_counts(corpus: Corpus, classes: Classes) -> list[ClassCount]:
     """Patients, recordings and seconds of every class. A patient counts once in each class that they have."""
-    seconds = durations_s(corpus)
+    seconds = corpus.durations_s
     found = []
     for i, name in enumerate(classes.names):
         here = classes.of_recording == i

@@ -13,7 +13,7 @@ from jaxresp.corpus import Corpus
 from jaxresp.evaluate.bootstrap import Interval, headline_intervals
 from jaxresp.evaluate.metrics import classification_metrics
 from jaxresp.evaluate.shortcuts import answers_of, shortcut_columns
-from jaxresp.explore.statistics import Classes, durations_s
+from jaxresp.explore.statistics import Classes
 from jaxresp.splits import Fold, SplitError, grouped_stratified_folds
 from jaxresp.taxonomy import BINARY, MULTICLASS, Task
 
@@ -57,7 +57,6 @@ def clue_columns(corpus: Corpus) -> dict[str, Shaped[np.ndarray, " recordings"]]
     """What is known of a recording before it is heard; columns that say the same of all are left out."""
     columns = shortcut_columns(corpus) | {
         "bits per sample": corpus.bits.astype(np.str_),
-        "duration": durations_s(corpus),
     }
     return {name: column for name, column in columns.items() if len(np.unique(column)) > 1}
 

@@ -102,6 +102,8 @@ def _remarks(result: Result) -> list[str]:
         said.append(report.side_line(result))
     if result.alarm:
         said.append(report.alarm_line(result))
+    if result.common_band is not None:
+        said.append(report.common_band_line(result.common_band))
     said += report.probe_lines(result)
     said += report.calibration_lines(result)
     if result.gate:

@@ -16,7 +16,14 @@ patients from another fold's validation: the report says so.)
 
 from __future__ import annotations
 
-from jaxresp.sweep.answers import best_trial, fit_final, fold_embeddings, out_of_fold_logits, out_of_fold_windows
+from jaxresp.sweep.answers import (
+    best_trial,
+    chosen_trial,
+    fit_final,
+    fold_embeddings,
+    out_of_fold_logits,
+    out_of_fold_windows,
+)
 from jaxresp.sweep.banks import Banks
 from jaxresp.sweep.problem import Problem, UnknownSetting
 from jaxresp.sweep.pruning import PRUNINGS, UnknownPruning
@@ -44,6 +51,7 @@ __all__ = [
     "UnknownSpace",
     "WorkerDied",
     "best_trial",
+    "chosen_trial",
     "fit_final",
     "fold_embeddings",
     "looks_at_scores",

@@ -50,7 +50,7 @@ def _small_and_apart(tmp_path_factory, no_tracker):
 
     def config(**options):
         options.pop("filters", None), options.pop("dense", None)
-        return replace(real_config(**options), filters=2, dense=4, variants=1)
+        return replace(real_config(**options), filters=2, dense=4, variants=1, common_band=False)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cli_train, "config_of", config)

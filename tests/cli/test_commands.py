@@ -121,7 +121,7 @@ def test_train_makes_one_classifier(prepared, tmp_path):
     said = call(
         "train", prepared, "--work", tmp_path / "w", "--task", "binary", "--features", "mfcc", "--epochs", "1",
         "--learning-rate", "0.01", "--dropout", "0.1", "--balance", "none", "--seed", "3", "--band", "common",
-        "--schedule", "cosine",
+        "--schedule", "cosine", "--n-mels", "30",
     )  # fmt: skip
     assert said.status == 0, said
     assert [path.name for path in (tmp_path / "w" / "classifiers").iterdir()] == ["binary-mfcc"]
@@ -134,7 +134,8 @@ def test_train_makes_one_classifier(prepared, tmp_path):
     )
     classifier = tmp_path / "w" / "classifiers" / "binary-mfcc"
     assert json.loads((classifier / "config.json").read_text())["frontend"]["band"] == "common"
-    assert Classifier.load(classifier).frontend.band_hz == (50.0, 1800.0)
+    frontend = Classifier.load(classifier).frontend
+    assert frontend.band_hz == (50.0, 1800.0) and frontend.n_mels == 30
     for words in (said.out, (tmp_path / "w" / "report.md").read_text(), (classifier / "card.md").read_text()):
         assert "Band heard: common (50–1800 Hz)" in words
 

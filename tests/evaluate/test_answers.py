@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jaxresp.evaluate.answers import Answers, answers_csv, check_comparable, read_answers
+from jaxresp.evaluate.answers import Answers, answers_csv, answers_of_several, check_comparable, read_answers
 from jaxresp.evaluate.comparing import Comparison, compare
 from jaxresp.evaluate.errors import (
     DuplicatedRows,
@@ -15,6 +15,7 @@ from jaxresp.evaluate.errors import (
     UnknownPatients,
 )
 from jaxresp.evaluate.levels import level, patient_answers
+from jaxresp.models import probabilities as softmax
 from jaxresp.splits import grouped_stratified_folds
 
 CLASSES = ("Normal", "Chronic", "Infection")
@@ -50,6 +51,9 @@ def test_faults_of_a_file_are_named() -> None:
         line = ",".join([*rows[0].split(",")[:-1], broken])
         with pytest.raises(NonFiniteScores, match="1 of 36 rows"):
             read_answers("\n".join([header, line, *rows[1:]]), "theirs.csv")
+    for uneven in (rows[1] + ",0.5", rows[1].rpartition(",")[0]):
+        with pytest.raises(EvaluationError, match=r"theirs.csv: 1 lines have more or fewer cells.*\(line 3\)"):
+            read_answers("\n".join([header, rows[0], uneven, *rows[2:]]), "theirs.csv")
     with pytest.raises(EvaluationError, match=r"class Healthy.*Normal"):
         read_answers("\n".join([header, rows[0].replace("Normal", "Healthy"), *rows[1:]]), "theirs.csv")
     with pytest.raises(EvaluationError, match="no table of answers"):
@@ -83,6 +87,16 @@ def test_a_comparison_is_against_the_first_and_comes_back_from_its_json() -> Non
     assert (found.reference, found.n_patients, list(found.differences)) == ("good", 18, ["bad"])
     assert found.differences["bad"]["balanced_accuracy"].high < 0
     assert Comparison.from_json(found.to_json()) == found
+
+
+def test_several_models_as_one_answer_by_the_mean_of_their_logits() -> None:
+    logits = np.random.default_rng(2).normal(size=(3, 36, 3))
+    each = [read_answers(table(np.asarray(softmax(one))), str(i)) for i, one in enumerate(logits)]
+    together = answers_of_several(each)
+    np.testing.assert_allclose(together.probabilities, softmax(logits.mean(0)), atol=1e-6)
+    np.testing.assert_array_equal(together.labels, LABELS)
+    with pytest.raises(UnknownPatients):
+        answers_of_several([each[0], read_answers(table().rpartition("p17_1,")[0], "less")])
 
 
 def test_a_patient_s_answer_is_the_geometric_mean_of_his_units_odds() -> None:

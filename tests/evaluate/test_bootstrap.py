@@ -58,12 +58,15 @@ def test_every_sample_is_what_its_rows_say(seed: int, n_classes: int, mixed: boo
         np.testing.assert_array_equal(confusions[i], expected)
 
 
-def test_the_table_of_pairs_does_not_depend_on_how_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_areas_do_not_depend_on_how_their_tables_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     labels, probabilities, patients = cohort(3)
     drawn = resample(labels, patients, samples=5)
-    whole = headline_samples(labels, probabilities, drawn)["macro_roc_auc"]
+    whole = headline_samples(labels, probabilities, drawn)
     monkeypatch.setattr(bootstrap, "_RANKS_AT_ONCE", 3)
-    np.testing.assert_allclose(headline_samples(labels, probabilities, drawn)["macro_roc_auc"], whole, rtol=1e-12)
+    monkeypatch.setattr(bootstrap, "_THRESHOLDS_AT_ONCE", 2)
+    cut = headline_samples(labels, probabilities, drawn)
+    for name in ("macro_roc_auc", "macro_pr_auc"):
+        np.testing.assert_allclose(cut[name], whole[name], rtol=1e-12)
 
 
 def test_the_seed_alone_decides_and_the_order_of_rows_does_not() -> None:

@@ -40,7 +40,7 @@ def test_what_has_no_class_is_left_out_and_counted(classifier, other, held_out):
     assert held_out.metrics.n == len(other) - 2
     assert held_out.left_out == {"bronchial": 2}
     text = "\n".join(lines(classifier, other, held_out))
-    assert "left out, as the task has no class for them: 2 recordings of bronchial" in text
+    assert "Left out, as the task has no class for their label: 2 recordings (bronchial 2)." in text
     assert f"46 recordings of {held_out.n_patients} patients of kauh" in text
     interval = held_out.intervals["balanced_accuracy"]
     assert f"balanced accuracy: {with_interval(held_out.metrics.balanced_accuracy, interval)}" in text

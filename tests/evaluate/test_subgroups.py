@@ -11,7 +11,7 @@ import pytest
 from jaxresp.corpus import Corpus
 from jaxresp.evaluate.bootstrap import HEADLINES, headline_intervals
 from jaxresp.evaluate.metrics import classification_metrics
-from jaxresp.evaluate.result import _plain
+from jaxresp.evaluate.result import plain
 from jaxresp.evaluate.subgroups import Subgroup, age_bands, subgroup_columns, subgroups
 
 PATIENTS = np.repeat([f"p{i:02d}" for i in range(24)], 2)
@@ -48,7 +48,7 @@ def test_a_group_of_one_class_has_no_area_and_comes_back_from_json() -> None:
     assert list(found) == ["it"]
     told = found["it"]["first"]
     assert math.isnan(told.metrics["macro_roc_auc"]) and told.recordings == (16, 0, 0)
-    again = Subgroup.from_json(json.loads(json.dumps(_plain(told), allow_nan=False)))
+    again = Subgroup.from_json(json.loads(json.dumps(plain(told), allow_nan=False)))
     assert math.isnan(again.metrics["macro_roc_auc"]) and np.isnan(again.intervals["macro_roc_auc"]).all()
     assert (again.metrics["balanced_accuracy"], again.n) == (told.metrics["balanced_accuracy"], told.n)
 

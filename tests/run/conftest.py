@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
+import jaxresp.material
 import jaxresp.run
 import jaxresp.sweep
 import jaxresp.tracking
@@ -25,6 +26,7 @@ from jaxresp.train import TrainConfig
 
 CONFIG = RunConfig(
     features=("mfcc",),
+    common_band=False,
     n_trials=2,
     filters=2,
     dense=4,
@@ -96,7 +98,7 @@ def untracked(monkeypatch, banks, no_tracker) -> None:
         return banks[key]
 
     monkeypatch.setattr(jaxresp.tracking, "Tracker", no_tracker)
-    monkeypatch.setattr(jaxresp.run, "build_bank", bank_of)
+    monkeypatch.setattr(jaxresp.material, "build_bank", bank_of)
     monkeypatch.setattr(jaxresp.run, "write_html", lambda work, file: None)
 
 

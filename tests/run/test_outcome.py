@@ -8,9 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxresp.common_band
+import jaxresp.material
 import jaxresp.run
 from jaxresp.balance import Balance
 from jaxresp.classifier import Classifier
@@ -22,10 +25,10 @@ from jaxresp.gate import Gate
 from jaxresp.run import run
 from jaxresp.run_report import load_results
 from jaxresp.splits import SplitError
-from jaxresp.taxonomy import BINARY
+from jaxresp.taxonomy import BINARY, UnknownLabel
 from jaxresp.window import WindowConfig
 
-from .conftest import CONFIG, NAMES, ONE_MODEL, runs_in_mlflow
+from .conftest import CONFIG, NAMES, ONE_MODEL, TWO_TRIALS, runs_in_mlflow
 
 
 @pytest.mark.usefixtures("untracked")
@@ -104,7 +107,7 @@ def test_table_order_and_the_quick_model(corpus, unbroken, new_work, monkeypatch
 
     monkeypatch.setattr(jaxresp.run, "_one_model", one_model)
     monkeypatch.setattr(jaxresp.run, "_compared", lambda *_: ())
-    monkeypatch.setattr(jaxresp.run, "build_bank", lambda *_, **__: unused_bank())
+    monkeypatch.setattr(jaxresp.material, "build_bank", lambda *_, **__: unused_bank())
     work = new_work()
     config = replace(CONFIG, features=("mfcc", "logmel", "augmented"))
     names = [f"{task}-{features}" for task in config.tasks for features in config.features]
@@ -192,6 +195,60 @@ def test_two_models_of_a_task_are_compared(corpus, new_work):
     assert value == pytest.approx(other.metrics.balanced_accuracy - best.metrics.balanced_accuracy)
     assert low <= high
     assert f"Less {best.name}, " in (work / "report.md").read_text()
+
+
+@pytest.mark.usefixtures("untracked")
+def test_a_diagnosis_is_asked_in_the_common_band_too(corpus, unbroken, new_work, monkeypatch):
+    """By the same folds and settings, and by features of that band alone; a continued run fits it once."""
+    fitted = []
+
+    def fit(bank, labels, task, network, training, *, train, validation, **options):
+        fitted.append((bank, training, set(corpus.patient[train]), set(corpus.patient[validation])))
+        return real(bank, labels, task, network, training, train=train, validation=validation, **options)
+
+    real = jaxresp.common_band.fit
+    monkeypatch.setattr(jaxresp.common_band, "fit", fit)
+    work = new_work()
+    (result,) = run(corpus, work, replace(TWO_TRIALS, common_band=True))
+    told = result.common_band
+    folds = json.loads((work / "models" / "binary-mfcc" / "folds.json").read_text())
+    (common,) = replace(TWO_TRIALS, band="common").frontends()
+    features = np.asarray(common(jnp.asarray(corpus.windows(WindowConfig()).samples[:4], jnp.float32)))
+    assert len(fitted) == CONFIG.n_folds == len({fold["fold"] for fold in folds})
+    trials = [json.loads(path.read_text()) for path in sorted(work.glob("models/*/trial-*/trial.json"))]
+    for k, (bank, training, train, validation) in enumerate(fitted):
+        preferred = min(trials, key=lambda trial, k=k: trial["folds"][k]["score"])
+        assert training.learning_rate == preferred["settings"]["learning_rate"]
+        np.testing.assert_allclose(bank.clean[:4], features, atol=1e-2)
+        assert train.isdisjoint(validation)
+    assert told.heard == common.heard and told.metrics.n == len(corpus)
+    value = told.less["balanced_accuracy"].value
+    assert value == pytest.approx(told.metrics.balanced_accuracy - result.metrics.balanced_accuracy)
+    assert told.metrics != result.metrics
+    for text in ((work / "report.md").read_text(), Classifier.load(work / "classifiers" / "binary-mfcc").card):
+        assert "| … in the common band |" in text and f"heard: {common.heard}" in text
+    assert load_results(work)[0].common_band == told
+    (work / "models" / "binary-mfcc" / "result.json").unlink()  # as if it had been killed just before
+    (again,) = run(corpus, work, replace(TWO_TRIALS, common_band=True))
+    assert len(fitted) == CONFIG.n_folds and again.common_band == told
+
+
+@pytest.mark.usefixtures("untracked")
+def test_what_a_task_has_no_class_for_is_left_out_and_told(corpus, new_work):
+    diagnosis = corpus.diagnosis.copy()
+    copd = np.flatnonzero(diagnosis == "COPD")[:2]
+    diagnosis[copd] = ["", "Sarcoidosis"]
+    work = new_work()
+    (result,) = run(replace(corpus, diagnosis=diagnosis), work, ONE_MODEL)
+    assert dict(result.left_out) == {"Sarcoidosis": 1, "no label": 1}
+    assert result.metrics.n == len(corpus) - 2 and load_results(work)[0].left_out == result.left_out
+    names = {line.split(",")[0] for line in (work / "models" / "binary-mfcc" / "out_of_fold.csv").read_text().split()}
+    assert names.isdisjoint(corpus.recording[copd].tolist())
+    said = "Left out, as the task has no class for their label: 2 recordings (Sarcoidosis 1, no label 1)."
+    for text in ((work / "report.md").read_text(), Classifier.load(work / "classifiers" / "binary-mfcc").card):
+        assert said in text
+    with pytest.raises(UnknownLabel, match="no class for any recording of icbhi"):
+        run(replace(corpus, diagnosis=np.full(len(corpus), "")), new_work("other"), ONE_MODEL)
 
 
 def test_provenance_says_what_a_classifier_came_from(corpus, unbroken):

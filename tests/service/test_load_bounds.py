@@ -68,7 +68,7 @@ def test_what_passes_its_deadline_is_refused_and_never_computed(classifier: Clas
         assert (await engine.classify(SOUND, "binary-mfcc")).prediction["label"]
         assert gated.calls <= 2, "the first batch was under way; the rest should have been dropped"
 
-    _with_engine(classifier, story, max_answer_s=1.0, max_batch_windows=2)
+    _with_engine(classifier, story, max_answer_s=1.0, threads=1)
 
 
 def test_more_than_the_limit_is_refused_with_the_time_to_come_back(classifier: Classifier) -> None:
@@ -123,7 +123,12 @@ async def _answered(app: BodyLimit, pieces: list[bytes], **headers: str) -> tupl
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "headers": [(k.encode(), v.encode()) for k, v in headers.items()]}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/classify",
+        "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
+    }
     await app(scope, receive, send)
     found = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
     return sent[0]["status"], taken, found
@@ -170,6 +175,38 @@ def test_bodies_that_together_are_too_large_are_refused_until_one_is_done() -> N
     assert asyncio.run(_answered(app, [b"x" * 30, b"x" * 30]))[0] == 200
 
 
+def test_when_no_sound_is_taken_on_its_sender_hears_so_before_the_body() -> None:
+    """By the API only: a page, or an upload for it, is still answered."""
+
+    app = _limited(_swallow, max_requests=2)
+
+    async def ask(method: str, path: str) -> tuple[int, int]:
+        """The status, and how many pieces of the body had come in when it was told."""
+        taken, told = 0, []
+
+        async def receive() -> dict[str, Any]:
+            nonlocal taken
+            taken += 1
+            return {"type": "http.request", "body": b"x", "more_body": taken < 3}
+
+        async def send(message: Any) -> None:
+            told.append((taken, message))
+
+        await app({"type": "http", "method": method, "path": path, "headers": []}, receive, send)
+        assert taken == 3, "what still comes in is read, or closing would destroy the answer"
+        assert not told[-1][1].get("more_body", False)
+        return told[0][1]["status"], told[0][0]
+
+    async def story() -> None:
+        with app.load.taking_on(2):
+            assert await ask("POST", "/v1/classify") == (503, 0)
+            assert await ask("GET", "/v1/models") == (200, 3)
+            assert await ask("POST", "/ui/gradio_api/upload") == (200, 3)
+        assert await ask("POST", "/v1/classify") == (200, 3)
+
+    asyncio.run(story())
+
+
 def test_an_early_answer_is_sent_after_the_body_has_come_in() -> None:
     async def rude(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 415, "headers": []})
@@ -205,7 +242,7 @@ def test_nobody_waits_for_a_slow_body() -> None:
         async def send(message: Any) -> None:
             sent.append(SimpleNamespace(**message))
 
-        await app({"type": "http", "headers": []}, receive, send)
+        await app({"type": "http", "method": "POST", "path": "/", "headers": []}, receive, send)
         return int(sent[0].status)
 
     assert asyncio.run(ask(0.05, 100, 10)) == 200, "twice the least rate"

@@ -80,7 +80,7 @@ def test_what_is_in_hand_returns_to_nothing(served: Served) -> None:
     served.post("/v1/classify", b"no sound")
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{served.url}/v1/compare", files={"audio": sound}, timeout=httpx.Timeout(60, read=0.005))
-    in_hand = {"jaxresp_classifications_in_progress", "jaxresp_queued_windows"}
+    in_hand = {"jaxresp_classifications_in_progress", "jaxresp_queued_sounds"}
     deadline = time.monotonic() + 60
     while any(served.metrics()[key] for name in in_hand for key in series(served.metrics(), name)):
         assert time.monotonic() < deadline, "an abandoned request is still counted as being worked on"
@@ -137,7 +137,7 @@ def test_every_series_is_there_before_its_first_event(served: Served) -> None:
     assert {(one["model"], one["label"]) for one in given} == expected
     reasons = {labels(key)["reason"] for key in series(metrics, "jaxresp_rejections_total")}
     assert reasons == {reason for _, reason in ANSWERS.values()} | {"other"}
-    for name in ("jaxresp_abstentions_total", "jaxresp_confidence_count", "jaxresp_queued_windows"):
+    for name in ("jaxresp_abstentions_total", "jaxresp_confidence_count", "jaxresp_queued_sounds"):
         assert {labels(key)["model"] for key in series(metrics, name)} == set(NAMES)
 
 

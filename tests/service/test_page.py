@@ -14,11 +14,12 @@ from PIL import Image
 
 from bento.errors import MissingAudio
 from bento.live import Live, Moment, Route
-from bento.ui import answer, comparison, live, models, picture, report, style, words
+from bento.ui import answer, comparison, evidence, live, models, picture, report, style, words
 from bento.ui.uploads import Uploads
 from jaxresp import audio
 from jaxresp.dsp.spectral import hz_to_mel, mel_to_hz
 from jaxresp.explain import Explanation
+from jaxresp.gate import Gate
 
 BAD = '<script>alert("x")</script>'
 RATE_HZ = 8_000
@@ -191,6 +192,53 @@ def test_results_stand_beside_what_needs_no_listening() -> None:
         assert shown in html
     assert "sex" not in html
     assert "No results were exported" in models.performance([], described)
+
+
+def test_what_stands_behind_a_model_is_shown_as_far_as_it_is_known() -> None:
+    told = {
+        "n_patients": 40,
+        "ece": 0.123,
+        "brier": 0.345,
+        "log_loss": 0.567,
+        "curves": [[[0.25, 0.5, 0.5], [0.75, 1.0, 0.5]], [[0.25, 0.0, 0.5], [0.75, 0.5, 0.5]]],
+    }
+    few = {"n": 3, "n_patients": 2, "recordings": [], "metrics": {}, "intervals": {}}
+    many = {
+        "n": 50,
+        "n_patients": 31,
+        "metrics": {"balanced_accuracy": 0.612, "macro_f1": 0.5, "macro_roc_auc": None},
+        "intervals": {"balanced_accuracy": [0.4, 0.8], "macro_f1": [0.3, 0.7], "macro_roc_auc": [None, None]},
+    }
+    row = {
+        "classes": [BAD, "b"],
+        "reliability": {"uncalibrated": told | {"ece": 0.234}, "calibrated": told},
+        "subgroups": {"sex": {"F": many, BAD: few}},
+        "gate": {"refused": 0.05},
+        "unit": "recording",
+    }
+    gate = Gate(110, 2.5, -49.4, 581.2, (0.0,), ((1.0,),), 10.45)
+    html = evidence.evidence(row, gate)
+    assert BAD not in html and html.count("&lt;script&gt;") == 2
+    for shown in (
+        "0.234",
+        "0.123",
+        "40 patients",
+        "sex: F",
+        "0.612",
+        "[0.400, 0.800]",
+        "2.5 s",
+        "−49.4 dBFS",
+        "581 Hz",
+    ):
+        assert shown in html
+    for shown in ("110 training patients", "5.0 %", "Distance from training over</dt><dd>10.4"):
+        assert shown in html
+    assert re.findall(r'points="([^"]+)"', html)[0] == "25.0,50.0 75.0,0.0", "up is more frequent"
+    suppressed = html[html.index("sex: &lt;") :].partition("</tr>")[0]
+    assert re.findall(r"<td>([^<]*)", suppressed) == ["2", "3", "– ", "– ", "– "]
+    assert evidence.evidence(None, None) == ""
+    only = evidence.evidence(None, gate)
+    assert only.count("<section") == 1 and "refused" not in only
 
 
 def test_the_numbers_of_the_service_are_shown_also_when_there_are_none() -> None:

@@ -66,6 +66,17 @@ def test_all_batches_have_one_shape_and_the_last_is_filled_from_the_front(balanc
     np.testing.assert_array_equal(plan.rows.ravel()[length:], np.resize(shown(plan, length), plan.rows.size)[length:])
 
 
+@pytest.mark.parametrize("balance", get_args(Balance))
+def test_classes_are_mixed_over_an_epoch(balance: str) -> None:
+    """No class comes first: over many epochs, each is as frequent in every quarter."""
+    found = sampler(balance)
+    classes = np.stack([found.y[shown(found.plan(epoch), LENGTH[balance] // 4 * 4)] for epoch in range(200)])
+    quarters = classes.reshape(200, 4, -1)
+    for label in range(3):
+        shares = (quarters == label).mean((0, 2))
+        np.testing.assert_allclose(shares, shares.mean(), atol=0.04)
+
+
 @pytest.mark.parametrize("balance", ["class_weights", "none", "smote"])
 def test_every_row_is_shown_once(balance: str) -> None:
     found = sampler(balance)
