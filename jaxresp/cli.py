@@ -94,6 +94,16 @@ def explore(prepared: Path, out: Path | None, with_sound: bool, seed: int) -> No
 
 
 @cli.command()
+@click.argument("work", type=_FOLDER)
+def status(work: Path) -> None:
+    """Where a run stands: models and trials done, the best so far, time left. It may be at work meanwhile."""
+    from jaxresp.progress import read_progress, status_lines
+    from jaxresp.workdir import in_use
+
+    click.echo("\n".join(status_lines(read_progress(work), at_work=in_use(work))))
+
+
+@cli.command()
 @click.argument("prepared", type=_FOLDER, nargs=-1, required=True)
 @click.option("--task", help="Whose classes stand on the sides; by default the first that fits the recordings.")
 @click.option("--folds", default=3, help="Patient-disjoint folds.")

@@ -164,7 +164,7 @@ def design(prepared: Path, out: Path, task: str, epochs: int, folds: int, seed: 
 
     from jaxresp.compilation import use_persistent_cache
     from jaxresp.design import Axes, DesignConfig, cells_of, run_design
-    from jaxresp.display import progress_display
+    from jaxresp.display import plain, progress_display
     from jaxresp.train import TrainConfig
 
     config = DesignConfig(
@@ -182,8 +182,8 @@ def design(prepared: Path, out: Path, task: str, epochs: int, folds: int, seed: 
     corpus = _load(prepared)
     describe(corpus)
     console = Console()
-    with progress_display(console) as progress:
-        table = run_design(corpus, out, config, progress=progress)
+    with progress_display(console) as listener:
+        table = run_design(corpus, out, config, progress=plain(listener))
     click.echo(table)
     click.echo(f"design.md, design.csv and the answers of every cell: {out}")
 

@@ -35,7 +35,10 @@ FRAMEWORKS = {
 ROOMS = {
     "jaxresp.corpus": {"tensorflow_datasets"},
     "jaxresp.sweep": {"optuna"},
-    "jaxresp.tracking": {"mlflow", "matplotlib", "optuna"},  # optuna: it logs the trials of a sweep
+    "jaxresp.tracking.finishing": {"mlflow", "matplotlib"},
+    "jaxresp.tracking.outbox": {"mlflow", "matplotlib"},
+    "jaxresp.tracking.pyfunc": {"mlflow", "matplotlib"},
+    "jaxresp.tracking.store": {"mlflow", "matplotlib"},
 }
 #: What stands on the rooms and asks for no framework itself: it conducts the training, or is the file that MLflow
 #: runs to load a logged model. Every other module loads with no framework installed; so a Classifier does anywhere.
@@ -45,7 +48,7 @@ ABOVE_THE_ROOMS = {
     "jaxresp.display",
     "jaxresp.judging",
     "jaxresp.run",
-    "jaxresp.tracking_model",
+    "jaxresp.tracking.model",
 }
 PROBE = """
 import importlib, json, sys

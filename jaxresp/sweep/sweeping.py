@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from jaxresp.errors import JaxrespError
+from jaxresp.importance import write_importances
 from jaxresp.sweep import workers as worker_processes
 from jaxresp.sweep.answers import best_trial, chosen_trial
 from jaxresp.sweep.problem import Problem
@@ -72,6 +73,7 @@ def sweep(
             work(search, store, known, tell)
         else:
             worker_processes.work(search, store, known, tell, workers, storage_url, study_name or problem.name)
+        write_importances(store.study, folder / "importance.json")
         trials = _settled(search, tuple(known.trials[n] for n in range(n_trials)), report)
         for left in folder.glob("running-*"):  # of settings that a dead process had and nobody took up again
             clear_checkpoints(left)

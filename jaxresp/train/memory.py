@@ -22,7 +22,9 @@ class PopulationTooLarge(JaxrespError):
         self.fits = fits
 
 
-def check_fits(analysis: Any, n_members: int, what: str, free_bytes: int | None = None) -> None:
+def check_fits(
+    analysis: Any, n_members: int, what: str, free_bytes: int | None = None, *, shared_bytes: int = 0
+) -> None:
     """Compare what a compiled step of a population takes with what is free.
 
     Args:
@@ -30,15 +32,17 @@ def check_fits(analysis: Any, n_members: int, what: str, free_bytes: int | None 
         n_members: of the population.
         what: the networks are, for the message.
         free_bytes: instead of what JAX's default device has.
+        shared_bytes: of its arguments, what lies on the device already and does not grow with the population.
 
     Raises:
-        PopulationTooLarge: with the size that fits. What a step takes grows with its members, and with nothing else.
+        PopulationTooLarge: with the size that fits. What else a step takes grows with its members.
     """
     free = free_memory_bytes() if free_bytes is None else free_bytes
     needed = (
         analysis.argument_size_in_bytes
         + analysis.output_size_in_bytes
         - analysis.alias_size_in_bytes
+        - shared_bytes
         + analysis.temp_size_in_bytes
     )
     if free is None or needed <= free:

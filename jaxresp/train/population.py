@@ -2,21 +2,19 @@
 
 A member is what `fit` makes of it alone, up to the order of sums. Members may differ in their recordings, seed and
 every number of TrainConfig. A member with fewer batches than the longest waits for the rest of an epoch; one whose
-patience has ended is taken out, and when half of a population is out, the rest goes on as a smaller one.
+patience has ended is masked, until those left fit into a smaller population (its sizes are powers of two).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from jaxtyping import Array, Bool, Float32, Int32, Key, PRNGKeyArray
+from jaxtyping import Bool, Float32, Int32
 
 from jaxresp import models
 from jaxresp.evaluate.metrics import macro_log_loss
@@ -26,18 +24,15 @@ from jaxresp.pooling import pool
 from jaxresp.taxonomy import Task
 from jaxresp.train.config import TrainConfig
 from jaxresp.train.diverged import check_features, check_losses, check_validation, check_weights
-from jaxresp.train.epoch import Batch, batch_shown, one_call, one_step, rounded_up
+from jaxresp.train.epoch import one_call
 from jaxresp.train.fitted import Fit, Standardisation, fit_standardisation
 from jaxresp.train.fitting import Criterion, check_sides
 from jaxresp.train.memory import check_fits
-from jaxresp.train.predicting import window_logits
+from jaxresp.train.population_epoch import Parts, answer, keep_better, program_of, run_batches
 from jaxresp.train.sampling import Sampler
 from jaxresp.train.schedule import learning_rate_at
 from jaxresp.train.stacking import create_padded, cut_to, member_of, members_of, stack, widest
 from jaxresp.train.step import Hyper, State, StepConfig, begin, hyper_of, static_of
-
-#: What a Batch is made of, in its order, on the host: [steps, members, …].
-_Parts = tuple[Any, ...]
 
 _CHUNK = 64  # validation windows of each member that are answered at once
 
@@ -62,8 +57,9 @@ class Member:
 def population_pays(network: NetworkConfig, n_members: int) -> bool:
     """Whether `fit_many` is faster on JAX's default device than `fit` for one after another.
 
-    From experiments/benchmarks/population.py. On a CPU one network keeps the cores busy, and a population has more
-    memory to go through; on accelerators it is what fills them, which was not measured yet.
+    From experiments/results/population.md. On two cores of a CPU a population of three took 1.3 (cnn1d) and 1.6 times
+    (cnn2d) the CPU time of one after another: one network keeps the cores busy, and a population has more memory to go
+    through. An accelerator is what it was written for; none was measured.
     """
     return n_members > 1 and one_call()
 
@@ -200,7 +196,7 @@ class _Population:
 
     def _run_epoch(self, on_epoch: Callable[[int, int, dict[str, float]], None]) -> None:
         batches, active = self._batches()
-        self.state, losses = _run_batches(
+        self.state, losses = run_batches(
             self.state, self.source, self.by, batches, active, self.keys, self.hyper, self.graph, self.static
         )
         answers = self._validate()
@@ -208,7 +204,7 @@ class _Population:
         for slot, run in enumerate(self.slots):
             if run.fit is None:
                 better[slot] = self._close_epoch(run, losses[: run.sampler.steps, slot], answers[slot])
-        self.best = _better(jnp.asarray(better), self.state.weights, self.best)
+        self.best = keep_better(jnp.asarray(better), self.state.weights, self.best)
         for slot, run in enumerate(self.slots):
             if run.fit is None:
                 on_epoch(run.place, run.epoch, run.history[-1])
@@ -252,7 +248,7 @@ class _Population:
             (self.state, self.best, self.by, self.keys, self.hyper), chosen
         )
 
-    def _batches(self) -> tuple[_Parts, Bool[np.ndarray, "steps members"]]:
+    def _batches(self) -> tuple[Parts, Bool[np.ndarray, "steps members"]]:
         """The next epoch of every member, side by side, and which of these steps are there to be taken."""
         longest = max(run.sampler.steps for run in self.slots if run.fit is None)
         each, active = [], np.zeros((longest, len(self.slots)), bool)
@@ -274,7 +270,7 @@ class _Population:
         chunks = max(-(-len(own) // _CHUNK) for own in rows)
         filled = np.stack([np.resize(own, chunks * _CHUNK).reshape(chunks, _CHUNK) for own in rows], 1)
         answers = [
-            _answer(self.graph, self.state.weights, self.by, self.features, chunk)
+            answer(self.graph, self.state.weights, self.by, self.features, chunk)
             for chunk in jax.device_put(list(filled.astype(np.int32)))
         ]
         found = np.concatenate(jax.device_get(answers), axis=1)
@@ -283,144 +279,10 @@ class _Population:
     def _check_memory(self) -> None:
         """Before the first epoch; the population only shrinks."""
         batches, active = self._batches()
-        program = _program_of(
+        program = program_of(
             self.state, self.source, self.by, batches, active, self.keys, self.hyper, self.graph, self.static
         )
         network = self.runs[0].member.network
         what = f"{network.name} networks with {network.filters} filters"
-        check_fits(program.memory_analysis(), len(self.slots), what, self.memory_bytes)
-
-
-_programs: dict[tuple[Any, ...], jax.stages.Compiled] = {}
-
-
-def _program_of(
-    state: State,
-    source: Float32[Array, "all variants frames coefficients"],
-    by: Standardisation,
-    batches: _Parts,
-    active: Bool[np.ndarray, "steps members"],
-    keys: Key[Array, " members"],
-    hyper: Hyper,
-    graph: nnx.GraphDef,
-    static: StepConfig,
-) -> jax.stages.Compiled:
-    """What runs an epoch, compiled before it runs, so that what it takes is known: `_all_steps`, or `_steps`."""
-    given: tuple[Any, ...]
-    if one_call():
-        filled, filled_active = _filled(batches, active)
-        function, given = _all_steps, (state, source, by, Batch(*filled), filled_active, np.int32(0), keys, hyper)
-    else:
-        batch, taken = Batch(*(part[0] for part in batches)), active[0]
-        x, step_keys = jax.eval_shape(_shown, source, by, batch, keys)
-        function, given = _steps, (state, x, step_keys, batch, taken, hyper)
-    shapes = tuple((jnp.shape(leaf), leaf.dtype) for leaf in jax.tree.leaves(given))
-    key = (function, graph, static, jax.tree.structure(given), shapes)
-    if key not in _programs:
-        _programs[key] = function.lower(*given, graph=graph, static=static).compile()
-    return _programs[key]
-
-
-def _filled(batches: _Parts, active: Bool[np.ndarray, "steps members"]) -> tuple[_Parts, np.ndarray]:
-    """To a rounded-up number of steps, so that few are compiled."""
-    size = rounded_up(len(active))
-    *parts, taken = (np.resize(part, (size, *part.shape[1:])) for part in (*batches, active))
-    return tuple(parts), taken
-
-
-def _run_batches(
-    state: State,
-    source: Float32[Array, "all variants frames coefficients"],
-    by: Standardisation,
-    batches: _Parts,
-    active: Bool[np.ndarray, "steps members"],
-    keys: Key[Array, " members"],
-    hyper: Hyper,
-    graph: nnx.GraphDef,
-    static: StepConfig,
-) -> tuple[State, Float32[np.ndarray, "steps members"]]:
-    """Every step of an epoch; the loss of those that were not to be taken is 0."""
-    steps = len(active)
-    run = _program_of(state, source, by, batches, active, keys, hyper, graph, static)
-    if one_call():
-        (parts, taken), told = jax.device_put((_filled(batches, active), np.int32(steps)))
-        with jax.transfer_guard("disallow"):
-            state, losses = run(state, source, by, Batch(*parts), taken, told, keys, hyper)
-            return state, jax.device_get(losses)[:steps]
-    found = []
-    for *parts, taken in jax.device_put(list(zip(*batches, active, strict=True))):
-        # The windows in a call of their own, so that the step is compiled once for banks of every size.
-        batch = Batch(*parts)
-        x, step_keys = _shown(source, by, batch, keys)
-        state, losses = run(state, x, step_keys, batch, taken, hyper)
-        found.append(losses)
-    return state, np.stack(jax.device_get(found))
-
-
-#: The windows and the step's key of every member.
-_shown = jax.jit(jax.vmap(batch_shown, in_axes=(None, 0, 0, 0)))
-
-
-@partial(jax.jit, static_argnames=("graph", "static"), donate_argnames="state")
-def _steps(
-    state: State,
-    x: Float32[Array, "members batch frames coefficients"],
-    keys: Key[Array, " members"],
-    batch: Batch,
-    active: Bool[Array, " members"],
-    hyper: Hyper,
-    *,
-    graph: nnx.GraphDef,
-    static: StepConfig,
-) -> tuple[State, Float32[Array, " members"]]:
-    """One step of every member that is to take it."""
-
-    def step(
-        state: State, x: Array, key: PRNGKeyArray, batch: Batch, active: Array, hyper: Hyper
-    ) -> tuple[State, Array]:
-        after, loss = one_step(state, x, key, batch, hyper, graph=graph, static=static, mesh=None)
-        return jax.tree.map(partial(jnp.where, active), after, state), jnp.where(active, loss, 0.0)
-
-    return jax.vmap(step)(state, x, keys, batch, active, hyper)
-
-
-@partial(jax.jit, static_argnames=("graph", "static"), donate_argnames="state")
-def _all_steps(
-    state: State,
-    source: Float32[Array, "all variants frames coefficients"],
-    by: Standardisation,
-    batches: Batch,
-    active: Bool[Array, "capacity members"],
-    steps: Int32[Array, ""],
-    keys: Key[Array, " members"],
-    hyper: Hyper,
-    *,
-    graph: nnx.GraphDef,
-    static: StepConfig,
-) -> tuple[State, Float32[Array, "capacity members"]]:
-    def body(i: Int32[Array, ""], carry: tuple[State, Array]) -> tuple[State, Array]:
-        state, losses = carry
-        batch, taken = jax.tree.map(lambda part: part[i], (batches, active))
-        shown = _shown(source, by, batch, keys)
-        state, now = _steps(state, *shown, batch, taken, hyper, graph=graph, static=static)
-        return state, losses.at[i].set(now)
-
-    return jax.lax.fori_loop(0, steps, body, (state, jnp.zeros(active.shape)))
-
-
-@partial(jax.jit, static_argnames="graph")
-def _answer(
-    graph: nnx.GraphDef,
-    weights: Weights,
-    by: Standardisation,
-    features: Float32[Array, "windows variants frames coefficients"],
-    rows: Int32[Array, "members n"],
-) -> Float32[Array, "members n outputs"]:
-    """Logits as served, of every member to windows of its own."""
-    return jax.vmap(lambda weights, by, rows: window_logits(graph, weights, by, features[rows, 0]))(weights, by, rows)
-
-
-@partial(jax.jit, donate_argnames="best")
-def _better(better: Bool[Array, " members"], now: Weights, best: Weights) -> Weights:
-    """Of members for which it is better, the weights of now."""
-    return jax.vmap(lambda each, new, old: jax.tree.map(partial(jnp.where, each), new, old))(better, now, best)
+        shared = self.source.nbytes if one_call() else 0  # else the windows are taken from it in a call of their own
+        check_fits(program.memory_analysis(), len(self.slots), what, self.memory_bytes, shared_bytes=shared)

@@ -84,8 +84,8 @@ def test_run_ends_in_a_table_of_six_models_and_what_must_be_read_with_it(finishe
 def test_progress_in_a_log_file_is_readable_lines(finished):
     """As in `jaxresp run … > log`: one step a line, none overwritten, no escape sequence."""
     assert not re.search(r"[\r\x1b\x08]", finished.said.out)
-    steps = [line for line in finished.said.out.splitlines() if re.match(r" *\d+ s ", line)]
-    assert all(re.fullmatch(r" *\d+ s +\d+% [\w ]+(-\w+)*: .*", line) for line in steps), steps
+    steps = [line for line in finished.said.out.splitlines() if re.match(r"\d{4}-\d\d-\d\d ", line)]
+    assert all(re.fullmatch(r"\S+ \d\d:\d\d:\d\d +\d+% [\w ]+(-\w+)*: .*", line) for line in steps), steps
     for name in SIX:
         assert any(f"% {name}: trial 1/1: loss " in line for line in steps), steps
     assert steps[-1].endswith("100% all models: finished")

@@ -80,7 +80,7 @@ def same(a: tuple[Trial, ...], b: tuple[Trial, ...]) -> None:
 def whole(folder: Path, n_trials: int) -> None:
     """Finished trials and the study, and nothing else."""
     names = {path.name for path in folder.iterdir() if not path.name.startswith("running-")}
-    names -= {".lock", "study.db.locks"}
+    names -= {".lock", "study.db.locks", "importance.json"}
     assert names == {"study.db"} | {f"trial-{n}" for n in range(n_trials)}
     for n in range(n_trials):
         assert {p.name for p in (folder / f"trial-{n}").iterdir()} == {"trial.json", "fold-0.npz", "fold-1.npz"}

@@ -99,7 +99,7 @@ def test_more_members_are_what_they_are_alone(name: str, task: Task) -> None:
 @pytest.mark.slow
 def test_an_epoch_in_one_call_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on an accelerator, where the convolutions are products of matrices."""
-    monkeypatch.setattr("jaxresp.train.population.one_call", lambda: True)
+    monkeypatch.setattr("jaxresp.train.population_epoch.one_call", lambda: True)
     monkeypatch.setitem(POPULATION_FORM, "cpu", "matmul")
     assert_each_is_as_alone(
         BINARY, [replace(each, network=NetworkConfig("cnn1d", 3, 8)) for each in population("cnn1d")]
@@ -162,6 +162,7 @@ def test_the_size_that_fits_is_told(free: int, fits: int) -> None:
         argument_size_in_bytes=300, output_size_in_bytes=300, alias_size_in_bytes=200, temp_size_in_bytes=400
     )
     check_fits(takes, 8, "networks", free_bytes=800)
+    check_fits(takes, 8, "networks", free_bytes=700, shared_bytes=100)
     with pytest.raises(PopulationTooLarge, match=f"at most {fits} at once" if fits else "not even one") as refused:
         check_fits(takes, 8, "networks", free_bytes=free)
     assert refused.value.fits == fits
