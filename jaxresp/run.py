@@ -17,6 +17,7 @@ killed continues when it is given again.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -47,7 +48,8 @@ from jaxresp.progress import Following, Listener
 from jaxresp.run_report import write_html
 from jaxresp.run_report.finished import answers_of, read_json
 from jaxresp.splits import Split, check_split_name, make_split
-from jaxresp.sweep import Problem, SearchSpace, Trial, best_trial, fit_final, sweep
+from jaxresp.sweep import Banks, Problem, Trial, best_trial, fit_final, space_named, sweep
+from jaxresp.sweep.pruning import check_pruning
 from jaxresp.taxonomy import Task, task_named
 from jaxresp.train import TrainConfig
 from jaxresp.window import WINDOWS, WindowConfig
@@ -68,6 +70,8 @@ class RunConfig:
         common_band: whether a diagnosis by a wider band is also asked in the common one: one more fit per fold.
         n_mels: mel bands of every front end; None for each one's own.
         n_trials: settings tried per model; the first are the defaults.
+        space: what is searched, by name; one of jaxresp.sweep.SPACES.
+        pruning: how trials are given up early; one of jaxresp.sweep.PRUNINGS.
         split: how the patients are divided; one of jaxresp.splits.SPLITS.
         n_folds: of splits that have folds to choose; published ones have one.
         variants: augmented versions of each training window, for front ends that augment.
@@ -84,6 +88,8 @@ class RunConfig:
     common_band: bool = True
     n_mels: int | None = None
     n_trials: int = 2
+    space: str = "original"
+    pruning: str = "none"
     split: str = "folds"
     n_folds: int = 3
     variants: int = 3
@@ -104,6 +110,9 @@ class RunConfig:
         for name in self.tasks:
             task_named(name)  # raises with the nearest name
         check_split_name(self.split)
+        check_pruning(self.pruning)
+        for name in self.features:
+            space_named(self.space, name)
         for frontend in self.frontends():  # raises what a front end has to say about its name or its band
             if self.common_band:
                 _in_common_band(frontend)
@@ -123,12 +132,34 @@ class RunConfig:
         return tuple(frontend_from_dict({"name": name} | settings) for name in self.features)
 
 
+@dataclass(frozen=True)
+class Searching:
+    """Who works on the studies and where they are kept; no part of what is run, which may go on with another.
+
+    Attributes:
+        storage_url: see jaxresp.sweep.storages.open_store.
+        study_name: in a storage that others use too; the model's by default, and put before it where there are several.
+        workers: processes that train.
+    """
+
+    storage_url: str | None = None
+    study_name: str | None = None
+    workers: int = 1
+
+    def name_of(self, model: str, n_models: int) -> str:
+        """What a model's study is called."""
+        if self.study_name is None:
+            return model
+        return self.study_name if n_models == 1 else f"{self.study_name}/{model}"
+
+
 def run(
     corpus: Corpus,
     work: Path,
     config: RunConfig,
     *,
     tracking_uri: str | None = None,
+    searching: Searching = Searching(),
     progress: Listener = lambda standing: None,
 ) -> tuple[Result, ...]:
     """Train, tune and evaluate every model, and leave its Classifier directory.
@@ -141,11 +172,16 @@ def run(
             run goes on, and a warning says what is to be logged by the same command.
     """
     with sole_user(work, work / "classifiers", work / "models", *work.glob("models/*")):
-        return _run(corpus, work, config, tracking_uri, progress)
+        return _run(corpus, work, config, tracking_uri, searching, progress)
 
 
 def _run(
-    corpus: Corpus, work: Path, config: RunConfig, tracking_uri: str | None, progress: Listener
+    corpus: Corpus,
+    work: Path,
+    config: RunConfig,
+    tracking_uri: str | None,
+    searching: Searching,
+    progress: Listener,
 ) -> tuple[Result, ...]:
     mine = {"config": asdict(config), "corpus": corpus_identity(corpus), "jax": jax.__version__}
     claim(work / "run.json", mine)  # trials of another configuration or corpus must not be taken for its own
@@ -182,8 +218,13 @@ def _run(
                 network=NetworkConfig(frontend.network, config.filters, config.dense),
                 training=replace(config.training, seed=config.seed),
                 split=splits[task.name],
+                banks=Banks(
+                    work / "models" / name / "banks",
+                    frontend,
+                    lambda tuned, task=task: _features(material, task, tuned, config),  # type: ignore[misc]
+                ),
             )
-            done[name] = _one_model(problem, frontend, material, work, config, tracker, following)
+            done[name] = _one_model(problem, frontend, material, work, config, searching, tracker, following)
             following.model_ended()
         results = tuple(
             done[classifier_name(task_named(t), frontend)] for t in config.tasks for frontend in config.frontends()
@@ -221,6 +262,7 @@ def _one_model(
     material: Material,
     work: Path,
     config: RunConfig,
+    searching: Searching,
     tracker: Tracker,
     following: Following,
 ) -> Result:
@@ -241,10 +283,15 @@ def _one_model(
             problem,
             folder,
             n_trials=config.n_trials,
+            space=space_named(config.space, frontend.name),
+            pruning=config.pruning,
+            storage_url=searching.storage_url,
+            study_name=searching.name_of(problem.name, len(config.tasks) * len(config.features)),
+            workers=searching.workers,
             report=lambda what, done: following.doing(what, 0.05 + tuned * done),
             on_trial=trial_ended,
         )
-        network = best_trial(trials).network
+        network, frontend = best_trial(trials).network, best_trial(trials).frontend or frontend
         following.doing("calibrating and judging", 0.05 + tuned)
         judged = judge(problem, frontend, corpus, trials, window, seed=config.seed)
         result = replace(judged.result, left_out=material.left_out(problem.task))
@@ -262,7 +309,8 @@ def _one_model(
                 report=lambda what, done: following.doing(what, 0.8 + 0.1 * done),
             )
             result = replace(result, common_band=told)
-        fit = fit_final(problem, trials, report=lambda what, done: following.doing(what, 0.9 + 0.05 * done))
+        checkpoint = folder / "final-fit"
+        fit = fit_final(problem, trials, lambda what, done: following.doing(what, 0.9 + 0.05 * done), checkpoint)
         cohort = _cohort(corpus, problem)
         spec = Spec(problem.name, problem.task, frontend, network, window, config.seed, cohort)
         classifier = Classifier.from_fit(
@@ -287,6 +335,8 @@ def _one_model(
         write_whole(folder / "folds.json", json.dumps(problem.split.proof, indent=2) + "\n")
         write_whole(folder / "result.json", json.dumps(result.to_json(), indent=2) + "\n")
         tracker.finish_study(study)
+        checkpoint.unlink(missing_ok=True)
+        shutil.rmtree(folder / "banks", ignore_errors=True)  # there only where a front end was tuned
     except BaseException as error:  # Ctrl-C too: the run must not stand in MLflow as still going
         tracker.fail_study(study, f"{type(error).__name__}: {error}")
         raise
@@ -365,7 +415,9 @@ def _params(problem: Problem, frontend: FrontEnd, window: WindowConfig, config: 
         **{f"features.{key}": value for key, value in frontend.to_dict().items()},
         **{f"window.{key}": value for key, value in asdict(window).items()},
         **problem.training.to_dict(),
-        **{f"space.{key}": value for key, value in asdict(SearchSpace()).items()},
+        "space": config.space,
+        "pruning": config.pruning,
+        **{f"space.{key}": value for key, value in space_named(config.space, frontend.name).dimensions.items()},
     }
 
 

@@ -1,8 +1,9 @@
 """The networks: features [batch, frames, coefficients] → logits [batch, outputs].
 
-A network is an `nnx.Module` built as `Network(n_coefficients, n_outputs, filters=…, dense=…, rngs=…)` and called as
-`network(features, key=None, dropout_rate=0.0)`; a key means training. Register one more with `register_network`; where
-it has `embed(features)`, activations [batch, any] before its last layer, a run also probes what they know.
+A network is an `nnx.Module` built as `Network(n_coefficients, n_outputs, filters=…, dense=…, rngs=…)`, with `blocks`
+and `kernel` too where a configuration gives them, and called as `network(features, key=None, dropout_rate=0.0)`; a key
+means training. Register one more with `register_network`; where it has `embed(features)`, activations [batch, any]
+before its last layer, a run also probes what they know.
 Training and serving hold it in functional form: a static graph and a `State` of arrays.
 """
 
@@ -43,13 +44,17 @@ class NetworkConfig:
 
     Attributes:
         name: a key of NETWORKS.
-        filters: filters of the first block; the next two have twice and four times as many.
+        filters: filters of the first block; each next one has twice as many.
         dense: units of the dense layer.
+        blocks: how many there are.
+        kernel: frames (and coefficients) that a filter spans; None for the network's own, see `default_kernel`.
     """
 
     name: str
     filters: int = 16
     dense: int = 128
+    blocks: int = 3
+    kernel: int | None = None
 
     def __post_init__(self) -> None:
         if self.name not in NETWORKS:
@@ -58,6 +63,23 @@ class NetworkConfig:
             raise UnknownNetwork(f"there is no network {self.name!r}; choose from {', '.join(NETWORKS)}.{hint}")
         if self.filters < 1 or self.dense < 1:
             raise ValueError(f"filters and dense must be positive, got {self.filters} and {self.dense}")
+        if self.blocks < 1 or (self.kernel is not None and self.kernel < 1):
+            raise ValueError(f"blocks and kernel must be positive, got {self.blocks} and {self.kernel}")
+
+    @property
+    def default_kernel(self) -> int:
+        """What `kernel` is where it is not given."""
+        return int(getattr(NETWORKS[self.name], "kernel", 3))
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """What the network is built with; a network of your own need not know what is left at its default."""
+        built = {"filters": self.filters, "dense": self.dense}
+        if self.blocks != 3:
+            built["blocks"] = self.blocks
+        if self.kernel not in (None, self.default_kernel):
+            built["kernel"] = self.kernel  # type: ignore[assignment]
+        return built
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -74,9 +96,7 @@ class Weights:
 
 def create(config: NetworkConfig, n_coefficients: int, n_outputs: int, seed: int) -> tuple[nnx.GraphDef, Weights]:
     """A freshly initialised network in functional form."""
-    network = NETWORKS[config.name](
-        n_coefficients, n_outputs, filters=config.filters, dense=config.dense, rngs=nnx.Rngs(seed)
-    )
+    network = NETWORKS[config.name](n_coefficients, n_outputs, **config.shape, rngs=nnx.Rngs(seed))
     graph, *states = nnx.split(network, nnx.Param, nnx.BatchStat)
     return graph, Weights(*states)
 

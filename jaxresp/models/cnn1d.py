@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -9,13 +11,27 @@ from jaxresp.models.blocks import ConvBlock, Head
 
 
 class Cnn1d(nnx.Module):
-    """Three blocks of f, 2f and 4f filters of five frames, mean and maximum over time, a dense layer, logits."""
+    """Blocks of f, 2f, 4f … filters of a few frames, mean and maximum over time, a dense layer, logits."""
 
-    def __init__(self, n_coefficients: int, n_outputs: int, *, filters: int, dense: int, rngs: nnx.Rngs):
-        self.block1 = ConvBlock(n_coefficients, filters, (5,), rngs=rngs)
-        self.block2 = ConvBlock(filters, 2 * filters, (5,), rngs=rngs)
-        self.block3 = ConvBlock(2 * filters, 4 * filters, (5,), rngs=rngs)
-        self.head = Head(4 * filters, dense, n_outputs, rngs=rngs)
+    #: Frames that a filter spans.
+    kernel: ClassVar[int] = 5
+
+    def __init__(
+        self,
+        n_coefficients: int,
+        n_outputs: int,
+        *,
+        filters: int,
+        dense: int,
+        blocks: int = 3,
+        kernel: int = 5,
+        rngs: nnx.Rngs,
+    ):
+        widths = [n_coefficients, *(filters << i for i in range(blocks))]
+        self.n_blocks = blocks
+        for i in range(blocks):  # block1, block2, … are their names in stored weights
+            setattr(self, f"block{i + 1}", ConvBlock(widths[i], widths[i + 1], (kernel,), rngs=rngs))
+        self.head = Head(widths[-1], dense, n_outputs, rngs=rngs)
 
     def __call__(
         self,
@@ -35,6 +51,6 @@ class Cnn1d(nnx.Module):
         self, features: Float[Array, "batch frames coefficients"], *, train: bool
     ) -> Float[Array, "batch *positions channels"]:
         x = features
-        for block in (self.block1, self.block2, self.block3):
-            x = block(x, train=train)
+        for i in range(self.n_blocks):
+            x = getattr(self, f"block{i + 1}")(x, train=train)
         return x

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -9,14 +11,28 @@ from jaxresp.models.blocks import ConvBlock, Head
 
 
 class Cnn2d(nnx.Module):
-    """Three 3×3 blocks of f, 2f and 4f filters, then mean and maximum over the plane, a dense layer and logits."""
+    """Square blocks of f, 2f, 4f … filters, then mean and maximum over the plane, a dense layer and logits."""
 
-    def __init__(self, n_coefficients: int, n_outputs: int, *, filters: int, dense: int, rngs: nnx.Rngs):
+    #: Frames and coefficients that a filter spans.
+    kernel: ClassVar[int] = 3
+
+    def __init__(
+        self,
+        n_coefficients: int,
+        n_outputs: int,
+        *,
+        filters: int,
+        dense: int,
+        blocks: int = 3,
+        kernel: int = 3,
+        rngs: nnx.Rngs,
+    ):
         del n_coefficients  # the plane may have any height
-        self.block1 = ConvBlock(1, filters, (3, 3), rngs=rngs)
-        self.block2 = ConvBlock(filters, 2 * filters, (3, 3), rngs=rngs)
-        self.block3 = ConvBlock(2 * filters, 4 * filters, (3, 3), rngs=rngs)
-        self.head = Head(4 * filters, dense, n_outputs, rngs=rngs)
+        widths = [1, *(filters << i for i in range(blocks))]
+        self.n_blocks = blocks
+        for i in range(blocks):  # block1, block2, … are their names in stored weights
+            setattr(self, f"block{i + 1}", ConvBlock(widths[i], widths[i + 1], (kernel, kernel), rngs=rngs))
+        self.head = Head(widths[-1], dense, n_outputs, rngs=rngs)
 
     def __call__(
         self,
@@ -36,6 +52,6 @@ class Cnn2d(nnx.Module):
         self, features: Float[Array, "batch frames coefficients"], *, train: bool
     ) -> Float[Array, "batch *positions channels"]:
         x = features[..., None]
-        for block in (self.block1, self.block2, self.block3):
-            x = block(x, train=train)
+        for i in range(self.n_blocks):
+            x = getattr(self, f"block{i + 1}")(x, train=train)
         return x

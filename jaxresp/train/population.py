@@ -132,7 +132,8 @@ class _Run:
     def program(self) -> tuple[Any, ...]:
         """Members of which this is the same share a program."""
         network, config = self.member.network, self.member.config
-        return network.name, network.filters, static_of(config), config.batch_size, config.balance == "smote"
+        shape = (network.name, network.filters, network.blocks, network.kernel)
+        return *shape, static_of(config), config.batch_size, config.balance == "smote"
 
     @property
     def done(self) -> bool:

@@ -76,7 +76,7 @@ def test_smote_alone_does_without_changed_copies_of_the_sounds(corpus, new_work,
             asked[balance] = variants
             raise Enough
 
-        monkeypatch.setattr(jaxresp.run, "build_bank", bank)
+        monkeypatch.setattr("jaxresp.material.build_bank", bank)
         training = replace(ONE_MODEL.training, balance=balance)
         with pytest.raises(Enough):
             run(corpus, new_work(balance), replace(ONE_MODEL, features=("augmented",), training=training))

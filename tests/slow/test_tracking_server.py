@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -27,6 +27,7 @@ from jaxresp.progress import Standing
 from jaxresp.run import RunConfig, run
 from jaxresp.run_report import load_results
 from jaxresp.sweep import SearchSpace
+from jaxresp.sweep.space import ORIGINAL, SPACES, Choice, Whole
 from jaxresp.synthetic import SyntheticConfig, write_corpus
 from jaxresp.train import TrainConfig
 
@@ -45,12 +46,8 @@ CONFIG = RunConfig(
 )
 
 
-@dataclass(frozen=True)
-class _OneShape(SearchSpace):
-    """Every trial has the first one's network, so that it is compiled once."""
-
-    filters: tuple[int, ...] = (2,)
-    dense: tuple[int, int, int] = (4, 4, 1)
+#: Every trial has the first one's network, so that it is compiled once.
+ONE_SHAPE = SearchSpace("original", {**ORIGINAL.dimensions, "filters": Choice((2,)), "dense": Whole(4, 4)})
 
 
 class Server:
@@ -101,7 +98,7 @@ class Server:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(jaxresp.sweep, "SearchSpace", _OneShape)
+    monkeypatch.setitem(SPACES, "original", lambda frontend: ONE_SHAPE)
     before = mlflow.get_tracking_uri()
     yield
     mlflow.set_tracking_uri(before)
@@ -194,7 +191,7 @@ def test_a_server_that_never_comes_back_is_named_with_what_is_missing_and_the_sa
         raise AssertionError("what is finished is not done again")
 
     server.start()
-    monkeypatch.setattr(jaxresp.sweep, "fit", fit)
+    monkeypatch.setattr(jaxresp.sweep.trial, "fit", fit)
     assert run(corpus, tmp_path, config, tracking_uri=server.uri) == results
     assert_told_once(server, seed=2)
     caplog.clear()
