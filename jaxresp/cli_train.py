@@ -162,6 +162,7 @@ def design(prepared: Path, out: Path, task: str, epochs: int, folds: int, seed: 
     """
     from rich.console import Console
 
+    from jaxresp.allocator import keep_freed
     from jaxresp.compilation import use_persistent_cache
     from jaxresp.design import Axes, DesignConfig, cells_of, run_design
     from jaxresp.display import plain, progress_display
@@ -178,6 +179,7 @@ def design(prepared: Path, out: Path, task: str, epochs: int, folds: int, seed: 
     click.echo(f"{len(cells)} cells × {folds} folds: {len(cells) * folds} trainings of at most {epochs} epochs")
     if not yes:
         click.confirm("begin?", default=True, abort=True)
+    keep_freed()
     use_persistent_cache()
     corpus = _load(prepared)
     describe(corpus)
@@ -238,11 +240,13 @@ def execute(
 ) -> None:
     from rich.console import Console
 
+    from jaxresp.allocator import keep_freed
     from jaxresp.compilation import use_persistent_cache
     from jaxresp.display import print_results, progress_display
     from jaxresp.run import Searching
     from jaxresp.run import run as run_all
 
+    keep_freed()
     use_persistent_cache()
     describe(corpus)
     console = Console()

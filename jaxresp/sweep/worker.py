@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from jaxresp import models
+from jaxresp.allocator import keep_freed
 from jaxresp.compilation import use_persistent_cache
 from jaxresp.errors import JaxrespError
 from jaxresp.sweep.storages import open_store
@@ -47,6 +48,7 @@ def main() -> None:
 
 
 def _work(job: dict[str, Any], say: Any) -> None:
+    keep_freed()
     use_persistent_cache()
     for name, build in job["networks"].items():
         models.register_network(name, build)
