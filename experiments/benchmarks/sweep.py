@@ -26,6 +26,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from jaxresp.allocator import keep_freed
 from jaxresp.classifier import classifier_name
 from jaxresp.compilation import use_persistent_cache
 from jaxresp.corpus import Corpus, load, prepare
@@ -142,6 +143,7 @@ def main() -> None:
     arguments.add_argument("--write", type=Path)
     options = arguments.parse_args()
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(options.folder / "xla")  # for workers too
+    keep_freed()
     use_persistent_cache()
     corpus = corpus_in(options.folder)
     compiling, until = Compiling(), time.perf_counter() + 60 * options.minutes

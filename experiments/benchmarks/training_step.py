@@ -7,7 +7,8 @@ rival, and without it its rows are left out with that reason. Both have the same
 batch, float32, AdamW and two threads; PyTorch runs with contiguous and with channels-last tensors, and the faster one
 counts. Sides alternate within each repeat, with a pause in which the other's threads come to rest; numbers are medians.
 CPU time is of all threads: on a machine that has other work too it says more than the time on the wall. Written for the
-claims in jaxresp/models/blocks.py, jaxresp/models/convolution.py and jaxresp/train/epoch.py.
+claims in jaxresp/models/blocks.py, jaxresp/models/convolution.py, jaxresp/train/epoch.py and jaxresp/allocator.py. What
+the allocator keeps is kept for both: they share one. What it matters is told by processes of their own.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -27,6 +30,7 @@ import numpy as np
 from flax import nnx
 
 from jaxresp import models
+from jaxresp.allocator import keep_freed
 from jaxresp.models import storage
 from jaxresp.models.blocks import normalised_pool
 from jaxresp.models.convolution import convolution
@@ -237,12 +241,41 @@ def pieces(filters: int, repeats: int) -> list[str]:
     return lines
 
 
+def allocation(filters: int, repeats: int) -> list[str]:
+    """A step with what it frees kept, against given back to the system: in turn, each in a process of its own."""
+    times: dict[str, list[list[float]]] = {"kept": [], "given-back": []}
+    for _ in range(3):
+        for how, each in times.items():
+            child = [sys.executable, __file__, "--step", how, "--filters", str(filters), "--repeats", str(repeats)]
+            told = subprocess.run(child, check=True, capture_output=True, text=True).stdout
+            each.append([float(word) for word in told.split()])
+    kept, other = (Median(*np.median(each, axis=0)) for each in times.values())
+    ratio = f"{other.wall_ms / kept.wall_ms:.2f} ({other.cpu_ms / kept.cpu_ms:.2f})"
+    return [
+        f"| {filters} filters, {FRAMES}×64 | kept | given back | given back / kept |",
+        "| --- | --- | --- | --- |",
+        f"| step of cnn2d, by what becomes of freed memory | {kept} | {other} | {ratio} |",
+    ]
+
+
+def one_step(how: str, filters: int, repeats: int) -> None:
+    """What a process of `allocation` does."""
+    if how == "kept":
+        keep_freed()
+    found = medians({how: Ours("cnn2d", 64, filters).train}, repeats)[how]
+    print(found.wall_ms, found.cpu_ms)
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--filters", type=int, default=16)
     arguments.add_argument("--repeats", type=int, default=15)
     arguments.add_argument("--write", type=Path, help="A Markdown file to put the result into.")
+    arguments.add_argument("--step", choices=["kept", "given-back"], help=argparse.SUPPRESS)
     options = arguments.parse_args()
+    if options.step:
+        return one_step(options.step, options.filters, options.repeats)
+    keep_freed()
     load = os.getloadavg()[0]
     head = [
         "# A training step",
@@ -253,7 +286,8 @@ def main() -> None:
         "",
     ]
     table = against_torch(options.filters, options.repeats)
-    text = "\n".join([*head, *table, "", *pieces(options.filters, options.repeats), ""])
+    parts = [*pieces(options.filters, options.repeats), "", *allocation(options.filters, options.repeats)]
+    text = "\n".join([*head, *table, "", *parts, ""])
     print(text)
     if options.write:
         options.write.write_text(text)

@@ -20,6 +20,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from jaxresp.allocator import keep_freed
 from jaxresp.compilation import use_persistent_cache
 from jaxresp.features import FeatureBank
 from jaxresp.models import NetworkConfig
@@ -73,6 +74,7 @@ def main() -> None:
     arguments.add_argument("--epochs", type=int, default=4)
     arguments.add_argument("--write", type=Path)
     options = arguments.parse_args()
+    keep_freed()
     use_persistent_cache()
     cores = len(os.sched_getaffinity(0))
     lines = [
