@@ -30,6 +30,7 @@ from jaxresp.frontend import BANDS, FrontEnd
 from jaxresp.judging import calibrate
 from jaxresp.run_report.finished import read_json
 from jaxresp.sweep import Problem, Report, Trial, chosen_trial, out_of_fold_logits
+from jaxresp.sweep.trial import fold_training, shared_shape
 from jaxresp.taxonomy import Task
 from jaxresp.train import fit
 
@@ -127,9 +128,10 @@ def _refit(problem: Problem, trials: tuple[Trial, ...], report: Report) -> tuple
             problem.labels,
             problem.task,
             chosen.network,
-            replace(chosen.training, seed=chosen.training.seed + 1000 * k),  # as the fold's own fit was
+            fold_training(chosen.training, k),
             train=fold.train,
             validation=fold.validation,
+            within=shared_shape(chosen.network),
             on_epoch=_told(report, f"common band, fold {k + 1}/{len(problem.folds)}", k, len(problem.folds), chosen),
         )
     # Where front ends were tuned, all folds hear the winner's: the bank is its.

@@ -12,7 +12,7 @@ from jaxtyping import Float32
 from jaxresp.pooling import pool
 from jaxresp.sweep.problem import Problem
 from jaxresp.sweep.study import Report
-from jaxresp.sweep.trial import Trial, graph_of
+from jaxresp.sweep.trial import Trial, graph_of, shared_shape
 from jaxresp.train import Fit, embed_windows, fit, predict_windows
 
 
@@ -88,5 +88,6 @@ def fit_final(
         train=problem.split.fitted,
         epochs=epochs,
         checkpoint=checkpoint,
+        within=shared_shape(best.network),
         on_epoch=lambda epoch, losses: report(f"final fit, epoch {epoch}/{epochs}", epoch / epochs),
     )

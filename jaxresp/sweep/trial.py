@@ -24,6 +24,10 @@ from jaxresp.train.population import Member, fit_many, population_pays
 NOWHERE = Weights(nnx.State({}), nnx.State({}))
 _NO_STANDARDISATION = Standardisation(np.zeros(0, np.float32), np.ones(0, np.float32))
 
+#: Dense layers up to so many units share a program: compiling one takes seconds, computing with the padding next to
+#: nothing. The most that the original space draws.
+_SHARED_DENSE = 256
+
 #: Called after every epoch with the fold, the epoch (1 for the first) and its losses. What it raises ends the trial.
 OnEpoch = Callable[[int, int, dict[str, float]], None]
 
@@ -98,10 +102,18 @@ def train_trial(
                 validation=fold.validation,
                 on_epoch=partial(on_epoch, k),
                 checkpoint=checkpoints / f"fold-{k}",
+                within=shared_shape(how.network),
             )
             for k, (config, fold) in enumerate(zip(configs, problem.folds, strict=True))
         )
     return Trial(number, how.network, how.training, fits, "", dict(settings), how.frontend)
+
+
+def shared_shape(network: NetworkConfig) -> NetworkConfig | None:
+    """The network that this one and others of its filters are trained in; None where they cannot be."""
+    if not network.can_be_padded:
+        return None
+    return replace(network, dense=_SHARED_DENSE * -(-network.dense // _SHARED_DENSE))
 
 
 def fold_training(training: TrainConfig, fold: int) -> TrainConfig:
