@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from bento import memory
 from bento.metrics import ProcessMeter
 from bento.samples import Samples, read_samples, total
+from jaxresp import allocator
 
 WINDOW_S = 60.0  # what "now" means: long enough for a quantile, short enough to see a change
 PERIOD_S = 5.0  # between two measurements
@@ -289,7 +289,7 @@ def watch() -> Callable[[], None]:
     def run() -> None:
         for count in itertools.count(1):
             if count % _TRIM_EVERY == 0:
-                memory.give_back()
+                allocator.give_back()
             meter.measure()
             _HISTORY.measure()
             if stopped.wait(PERIOD_S):

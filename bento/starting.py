@@ -17,11 +17,12 @@ from typing import Any
 
 import jax
 
-from bento import memory, metrics
+from bento import metrics
 from bento.about import load_about
 from bento.engine import Engine
 from bento.load import Load
 from bento.store import ABOUT, CONTENT, NAMES, quick_name
+from jaxresp import allocator
 from jaxresp.classifier import Classifier
 from jaxresp.compilation import use_persistent_cache
 
@@ -39,7 +40,7 @@ def start_engine(stored: Mapping[str, Any], load: Load) -> Engine:
         ClassifierError, AboutDamaged: a model was damaged after the check before the start.
     """
     began_s = time.perf_counter()
-    memory.use_few_arenas()
+    allocator.use_few_arenas()
     _compute_in_callers_thread()
     use_persistent_cache()
     metrics.count_compilations()
@@ -51,7 +52,7 @@ def start_engine(stored: Mapping[str, Any], load: Load) -> Engine:
         compiled = threads.map(_ready, (folders[name] for name in NAMES))
         import_module("bento.ui")
         classifiers = dict(zip(NAMES, compiled, strict=True))
-    memory.give_back()
+    allocator.give_back()
     quick = quick_name(model.info.metadata for model in stored.values())
     for name, classifier in classifiers.items():
         metrics.MODEL_INFO.labels(model=name, version=classifier.version, quick=str(name == quick).lower()).set(1)

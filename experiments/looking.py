@@ -24,6 +24,7 @@ from typing import Any
 from seeds import seeds_together
 from studying import Setting, studied
 
+from jaxresp.allocator import keep_freed
 from jaxresp.compilation import use_persistent_cache
 from jaxresp.corpus import Corpus, load, prepare
 from jaxresp.corpus.recordings import corpus_identity
@@ -38,6 +39,7 @@ LEDGER = Path(__file__).parent / "results" / "ledger.jsonl"
 
 def corpus(name: str) -> Corpus:
     """A publisher's corpus, prepared once; ends the experiment where it is not there."""
+    keep_freed()
     use_persistent_cache()
     folder = Path(os.environ.get("JAXRESP_RECORDINGS", "recordings")) / name
     if not folder.exists():

@@ -42,7 +42,7 @@ def main() -> None:
         )
         whole = corpora[source]
         folder = work() / "experiments" / f"{NAME}-{task}-{source}"
-        run(whole, folder, config, progress=shown)
+        run(whole, folder, config, progress=lambda now: shown(now.model, now.what, now.done))
         classifier = Classifier.load(folder / "classifiers" / f"{task}-logmel")
         for target in targets:
             other = corpora[target]

@@ -4,7 +4,7 @@ config.json       schema_version, name, task, front end, network, window, poolin
 weights.npz       network parameters, batch statistics, the standardisation of the features
 calibration.json  temperature, class bias, prevalence, abstention, sets of classes, quality gate
 card.md           model card
-provenance.json   SHA-256 of the files above, and of dataset, split, code and configuration; MLflow run
+provenance.json   SHA-256 of the files above, and of dataset, split, code and configuration; MLflow study
 """
 
 from __future__ import annotations

@@ -8,26 +8,18 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 import jaxresp
-from jaxresp import cli_audit, cli_data, cli_settings
+from jaxresp import cli_audit, cli_data, cli_train
 from jaxresp.errors import JaxrespError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from jaxresp.corpus import Corpus
-    from jaxresp.run import RunConfig
-
-TASKS = (
-    "binary", "multiclass", "multiclass-literature", "diagnosis", "obstructive",
-    "sound", "cycles", "cycles-binary", "sprsound-1-1", "sprsound-1-2", "sprsound-2-1", "sprsound-2-2",
-)  # fmt: skip
-FEATURES = ("mfcc", "logmel", "augmented")
-BANDS = ("wide", "common")
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _SOURCE = click.Path(exists=True, path_type=Path)
@@ -63,36 +55,8 @@ def cli() -> None:
 
 cli.add_command(cli_data.data)
 cli.add_command(cli_audit.audit)
-
-
-def _run_options(command: Any) -> Any:
-    for option in (
-        click.option("--seed", default=0, help="Of folds, weights, augmentation and proposals."),
-        click.option("--folds", default=3, help="Patient-disjoint folds."),
-        click.option("--split", default="folds", help="How patients are divided; `jaxresp splits` lists the ways."),
-        click.option("--epochs", default=50, help="Most epochs of one training."),
-        click.option(
-            "--band",
-            type=click.Choice(BANDS),
-            default="wide",
-            help="What is heard: wide, 50–5000 Hz; or common, 50–1800 Hz, what every stethoscope of ICBHI records.",
-        ),
-        click.option(
-            "--common-band/--no-common-band",
-            default=True,
-            help="Ask a diagnosis in the common band too: one more training per fold and model.",
-        ),
-        click.option("--n-mels", type=int, help="Mel bands of the front ends; by default each one's own."),
-        click.option("--balance", type=click.Choice(cli_settings.BALANCES), default="class_weights"),
-        click.option("--tracking-uri", help="An MLflow server; by default SQLite in the work folder."),
-    ):
-        command = option(command)
-    return command
-
-
-def _one_model(command: Any) -> Any:
-    command = click.option("--features", type=click.Choice(FEATURES), default="logmel")(command)
-    return click.option("--task", type=click.Choice(TASKS), default="binary")(command)
+for _command in (cli_train.run, cli_train.train, cli_train.sweep, cli_train.design):
+    cli.add_command(_command)
 
 
 @cli.command()
@@ -109,10 +73,10 @@ def prepare(source: Path, data: Path, dataset: str | None, config: str, partial:
     directory = corpus.prepare(source, data, dataset=dataset, config=config, partial=partial)
     metadata = corpus.read_metadata(directory)
     if corpus.is_loadable(metadata):
-        _describe(corpus.load(directory))
+        cli_train.describe(corpus.load(directory))
     else:
         click.echo(f"{metadata['name']} {metadata['version']}: {metadata['total_examples']} {metadata['examples']}")
-        _tell(metadata["findings"])
+        cli_train.tell(metadata["findings"])
     click.echo(directory)
 
 
@@ -130,40 +94,13 @@ def explore(prepared: Path, out: Path | None, with_sound: bool, seed: int) -> No
 
 
 @cli.command()
-@click.argument("source", type=_SOURCE)
-@click.option("--work", type=_NEW, required=True, help="Where everything is written; the same folder continues.")
-@click.option(
-    "--trials", default=2, help="Settings tried per model: the defaults, then drawn ones. Time grows with it."
-)
-@click.option("--partial", is_flag=True, help="Fewer recordings than were published will do.")
-@_run_options
-def run(source: Path, work: Path, trials: int, partial: bool, **options: Any) -> None:
-    """Everything: prepare SOURCE (an ICBHI folder or archive), tune, train and evaluate all six models."""
-    _whole_run(source, work, _config(trials=trials, **options), partial, options["tracking_uri"])
+@click.argument("work", type=_FOLDER)
+def status(work: Path) -> None:
+    """Where a run stands: models and trials done, the best so far, time left. It may be at work meanwhile."""
+    from jaxresp.progress import read_progress, status_lines
+    from jaxresp.workdir import in_use
 
-
-@cli.command()
-@click.argument("prepared", type=_FOLDER)
-@click.option("--work", type=_NEW, required=True, help="Where everything is written; the same folder continues.")
-@_one_model
-@click.option("--filters", default=16, help="Filters of the first block.")
-@click.option("--dense", default=128, help="Units of the dense layer.")
-@cli_settings.training_options
-@_run_options
-def train(prepared: Path, work: Path, task: str, features: str, **options: Any) -> None:
-    """Train and evaluate one model with given settings, on a PREPARED dataset."""
-    _execute(_load(prepared), work, _config(tasks=(task,), features=(features,), trials=1, **options), options)
-
-
-@cli.command()
-@click.argument("prepared", type=_FOLDER)
-@click.option("--work", type=_NEW, required=True, help="Where everything is written; the same folder continues.")
-@_one_model
-@click.option("--trials", default=20, help="Settings to try.")
-@_run_options
-def sweep(prepared: Path, work: Path, task: str, features: str, trials: int, **options: Any) -> None:
-    """Tune one model by Optuna on a PREPARED dataset: filters, dense units, dropout, learning rate."""
-    _execute(_load(prepared), work, _config(tasks=(task,), features=(features,), trials=trials, **options), options)
+    click.echo("\n".join(status_lines(read_progress(work), at_work=in_use(work))))
 
 
 @cli.command()
@@ -182,7 +119,7 @@ def splits(prepared: tuple[Path, ...], task: str | None, folds: int, seed: int) 
 
     corpora = [_load(folder) for folder in prepared]
     corpus = combine(corpora) if len(corpora) > 1 else corpora[0]
-    _describe(corpus)
+    cli_train.describe(corpus)
     chosen = first_task(corpus) if task is None else task_named(task)
     click.echo(f"task {chosen.name}; of every class: patients / {chosen.row}s\n")
     print_splits(Console(), *splits_of(units(corpus, chosen), chosen, n_folds=folds, seed=seed))
@@ -306,13 +243,8 @@ def demo(work: Path, port: int, then_serve: bool) -> None:
     if not source.is_dir():
         click.echo("writing made-up recordings")
         write_corpus(source, SyntheticConfig())
-    _whole_run(
-        source,
-        work,
-        _config(trials=1, epochs=20, learning_rate=3e-3, common_band=False),
-        partial=True,
-        tracking_uri=None,
-    )
+    config = cli_train.config_of(trials=1, epochs=20, learning_rate=3e-3, common_band=False)
+    cli_train.whole_run(source, work, config, partial=True, tracking_uri=None)
     os.environ.setdefault("BENTOML_HOME", str((work / "bentoml").resolve()))  # not into the user's own store
     for tag in _bento("store").store_classifiers(work):
         click.echo(f"exported {tag}")
@@ -320,70 +252,10 @@ def demo(work: Path, port: int, then_serve: bool) -> None:
         sys.exit(_bento("serve").serve(port, "127.0.0.1"))
 
 
-def _config(
-    *,
-    trials: int,
-    seed: int = 0,
-    folds: int = 3,
-    split: str = "folds",
-    epochs: int = 50,
-    tracking_uri: str | None = None,
-    **more: Any,
-) -> RunConfig:
-    from jaxresp.run import RunConfig
-    from jaxresp.train import TrainConfig
-
-    del tracking_uri  # where it is logged is no part of what is run
-    training = TrainConfig(max_epochs=epochs, **cli_settings.settings_of(more))
-    return RunConfig(n_trials=trials, n_folds=folds, split=split, seed=seed, training=training, **more)
-
-
-def _whole_run(source: Path, work: Path, config: RunConfig, partial: bool, tracking_uri: str | None) -> None:
-    from jaxresp import corpus
-
-    loaded = corpus.load(corpus.prepare(source, work / "data", partial=partial))
-    _execute(loaded, work, config, {"tracking_uri": tracking_uri})
-    if not (work / "data.html").is_file():  # a work folder belongs to one corpus
-        from jaxresp.explore import overview
-        from jaxresp.files import write_whole
-
-        write_whole(work / "data.html", overview(loaded))
-
-
-def _execute(corpus: Corpus, work: Path, config: RunConfig, options: dict[str, Any]) -> None:
-    from rich.console import Console
-
-    from jaxresp.compilation import use_persistent_cache
-    from jaxresp.display import print_results, progress_display
-    from jaxresp.run import run
-
-    use_persistent_cache()
-    _describe(corpus)
-    console = Console()
-    with progress_display(console) as progress:
-        results = run(corpus, work, config, tracking_uri=options["tracking_uri"], progress=progress)
-    print_results(console, results)
-    click.echo(f"Classifiers, report.html, report.md and MLflow store: {work}")
-
-
 def _load(prepared: Path) -> Corpus:
     from jaxresp import corpus
 
     return corpus.load(prepared)
-
-
-def _describe(corpus: Corpus) -> None:
-    patients = len(set(corpus.patient.tolist()))
-    seconds = len(corpus.samples) / corpus.rate_hz
-    partial = ", partial" if corpus.partial else ""
-    click.echo(f"{corpus.name}: {len(corpus)} recordings of {patients} patients, {seconds / 60:.1f} min{partial}")
-    _tell(corpus.findings)
-
-
-def _tell(findings: Sequence[str]) -> None:
-    """What the builder found and nobody can mend."""
-    for finding in findings:
-        click.echo(f"  found: {finding}")
 
 
 def _bento(module: str) -> ModuleType:

@@ -38,18 +38,20 @@ def audit(prepared: Path, faults: tuple[str, ...], out: Path | None, **options: 
     from rich.console import Console
 
     from jaxresp import corpus
+    from jaxresp.allocator import keep_freed
     from jaxresp.audit import audit as run_audit
     from jaxresp.audit.printing import print_audit
     from jaxresp.compilation import use_persistent_cache
-    from jaxresp.display import progress_display
+    from jaxresp.display import plain, progress_display
 
     config = _config(**options)
+    keep_freed()
     use_persistent_cache()
     loaded = corpus.load(prepared)
     folder = out or Path(f"audit-{loaded.name}-{config.task}-{config.features}")
     console = Console()
-    with progress_display(console) as progress:
-        found = run_audit(loaded, folder, config, faults=faults, progress=progress)
+    with progress_display(console) as listener:
+        found = run_audit(loaded, folder, config, faults=faults, progress=plain(listener))
     print_audit(console, found)
     click.echo(f"audit.md, audit.json and all answers: {folder}")
 

@@ -29,7 +29,8 @@ from jaxresp.files import write_whole
 from jaxresp.frontend import BANDS, FrontEnd
 from jaxresp.judging import calibrate
 from jaxresp.run_report.finished import read_json
-from jaxresp.sweep import Problem, Report, Trial, out_of_fold_logits
+from jaxresp.sweep import Problem, Report, Trial, chosen_trial, out_of_fold_logits
+from jaxresp.sweep.trial import fold_training, shared_shape
 from jaxresp.taxonomy import Task
 from jaxresp.train import fit
 
@@ -102,7 +103,7 @@ def judge_in_band(
     Raises:
         NonFiniteLoss: a fit diverged.
     """
-    again = replace(problem, name=f"{problem.name}, {heard}", bank=bank)
+    again = replace(problem, name=f"{problem.name}, {heard}", bank=bank, banks=None)
     refitted = _refit(again, trials, report)
     _, calibrated = calibrate(again, refitted, out_of_fold_logits(again, refitted), corpus.patient)
     tested = problem.split.tested
@@ -118,20 +119,23 @@ def judge_in_band(
 
 def _refit(problem: Problem, trials: tuple[Trial, ...], report: Report) -> tuple[Trial, ...]:
     """The trials that some fold prefers, each fitted on the folds that do; elsewhere its loss is infinite."""
-    fits = {trial.number: [replace(each, score=math.inf) for each in trial.fits] for trial in trials}
+    whole = [trial for trial in trials if not trial.pruned]
+    fits = {trial.number: [replace(each, score=math.inf) for each in trial.fits] for trial in whole}
     for k, fold in enumerate(problem.folds):
-        chosen = min(trials, key=lambda trial: (trial.fits[k].score, trial.number))
+        chosen = chosen_trial(trials, k)
         fits[chosen.number][k] = fit(
             problem.bank,
             problem.labels,
             problem.task,
             chosen.network,
-            replace(chosen.training, seed=chosen.training.seed + 1000 * k),  # as the fold's own fit was
+            fold_training(chosen.training, k),
             train=fold.train,
             validation=fold.validation,
+            within=shared_shape(chosen.network),
             on_epoch=_told(report, f"common band, fold {k + 1}/{len(problem.folds)}", k, len(problem.folds), chosen),
         )
-    return tuple(replace(trial, fits=tuple(fits[trial.number])) for trial in trials)
+    # Where front ends were tuned, all folds hear the winner's: the bank is its.
+    return tuple(replace(trial, fits=tuple(fits[trial.number]), frontend=None) for trial in whole)
 
 
 def _told(report: Report, what: str, k: int, n: int, trial: Trial) -> Callable[[int, dict[str, float]], None]:

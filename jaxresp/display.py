@@ -1,64 +1,87 @@
-"""What a run shows while it works, and its table: one line that moves on a terminal, a line per step in a log file."""
+"""What a run shows while it works, and its table: lines that move on a terminal, lines with the time in a log."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 
 from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from jaxresp.evaluate import report, tables
 from jaxresp.evaluate.result import Result
 from jaxresp.prediction import NOTICE
-from jaxresp.run import Progress as Callback
+from jaxresp.progress import Listener, Standing, facts
 
-_LOG_EVERY_S = 15.0
+_LOG_EVERY_S = 30.0
 _NOT_SHOWN = ("PR-AUC", "network")  # on a terminal of 80 columns; the reports have them
 
 
 @contextmanager
-def progress_display(console: Console) -> Iterator[Callback]:
-    """A callback for `jaxresp.run.run` that shows how far it is, what it does and how long it will take."""
+def progress_display(console: Console) -> Iterator[Listener]:
+    """A listener that shows where a run stands."""
     if not console.is_terminal:
         yield _log_lines(console)
         return
-    columns = (
-        TextColumn("[bold]{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.percentage:3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[what]}"),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("starting", total=1.0, what="")
-
-        def show(model: str, what: str, done: float) -> None:
-            bar.update(task, description=model, what=what, completed=done)
-
-        yield show
+    moving = _Moving()
+    with Live(moving, console=console, refresh_per_second=4) as live:
+        yield moving.show
+        live.refresh()
 
 
-def _log_lines(console: Console) -> Callback:
-    """A line whenever a trial ends, and otherwise every now and then."""
-    started = time.monotonic()
-    last = started - _LOG_EVERY_S
+def _log_lines(console: Console) -> Listener:
+    """A line whenever something ends, and otherwise every now and then."""
+    last = time.monotonic() - _LOG_EVERY_S
 
-    def log(model: str, what: str, done: float) -> None:
+    def log(now: Standing) -> None:
         nonlocal last
-        now = time.monotonic()
-        if now - last < _LOG_EVERY_S and "best" not in what and done < 1:
-            return
-        last, spent = now, now - started
-        left = f", about {spent / done * (1 - done):.0f} s left" if 0.05 < done < 1 else ""
-        console.print(f"{spent:6.0f} s {done:4.0%} {model}: {what}{left}", highlight=False, soft_wrap=True)
+        clock = time.monotonic()
+        if now.ended or clock - last >= _LOG_EVERY_S or now.done >= 1:
+            last = clock
+            said = [f"{now.done:4.0%} {now.model}: {now.what}", *facts(now)]
+            console.print(f"{datetime.now():%Y-%m-%d %H:%M:%S} {', '.join(said)}", highlight=False, soft_wrap=True)
 
     return log
+
+
+class _Moving:
+    """On a terminal: how far the run is, and below it what is done. Its clock goes on while nothing is told."""
+
+    def __init__(self) -> None:
+        self._now, self._told = Standing("", "starting", 0.0), time.monotonic()
+
+    def show(self, now: Standing) -> None:
+        self._now, self._told = now, time.monotonic()
+
+    def __rich__(self) -> Group:
+        since, now = time.monotonic() - self._told, self._now
+        line = Table.grid(padding=(0, 1), expand=True)
+        line.add_column(no_wrap=True)
+        line.add_column(width=12)
+        line.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        clock = str(timedelta(seconds=int(now.elapsed_s + since)))
+        line.add_row(
+            Text(now.model, "bold"), ProgressBar(1.0, now.done, width=12), ", ".join([clock, *facts(now, since)])
+        )
+        return Group(line, Text(f"  {now.what}", "dim", no_wrap=True, overflow="ellipsis"))
+
+
+def plain(listener: Listener) -> Callable[[str, str, float], None]:
+    """For work without models and trials: called with the part, what is done, and the fraction of the whole."""
+    began = time.monotonic()
+
+    def tell(part: str, what: str, done: float) -> None:
+        spent = time.monotonic() - began
+        left_s = spent / done * (1 - done) if done > 0.05 else None
+        listener(Standing(part, what, done, elapsed_s=spent, left_s=left_s))
+
+    return tell
 
 
 def print_results(console: Console, results: Sequence[Result]) -> None:

@@ -29,7 +29,7 @@ from jaxresp.evaluate.subgroups import subgroup_columns, subgroups
 from jaxresp.frontend import FrontEnd
 from jaxresp.gate import Gate
 from jaxresp.pooling import pool
-from jaxresp.sweep import Problem, Trial, best_trial, fold_embeddings, out_of_fold_windows
+from jaxresp.sweep import Problem, Trial, best_trial, fold_embeddings, looks_at_scores, out_of_fold_windows
 from jaxresp.window import WindowConfig
 
 
@@ -82,9 +82,15 @@ def judge(
         recordings={name: int(np.sum(labels[tested] == i)) for i, name in enumerate(task.classes)},
         settings={
             "network": best.network.name,
+            "filters": best.network.filters,
+            "dense": best.network.dense,
             **best.settings,
             "epochs": epochs,
             "trials": len(trials),
+            "pruned": sum(bool(trial.pruned) for trial in trials),
+            "proposals looked at scores": looks_at_scores(trials),
+            "validation loss": round(best.score, 3),
+            "validation loss of the defaults": round(trials[0].score, 3),
             "band": frontend.heard,
         },
         validation_loss=best.score,

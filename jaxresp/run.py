@@ -7,6 +7,7 @@
       results.json        the table, and the name of the quick model
       report.md           the same for reading
       report.html         the same with figures, as one page
+      progress.json       how far it is, while it is at work and after
       mlflow.db, mlruns/
 
 Each model is finished before the next begins, and a finished trial or model is not done again: the command that was
@@ -16,16 +17,16 @@ killed continues when it is given again.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 
-from jaxresp import shipped
+from jaxresp import shipped, tracking
 from jaxresp.classifier import Classifier, Spec, classifier_name
 from jaxresp.cohort import Cohort
 from jaxresp.common_band import kept_in_band, wants_common_band
@@ -43,10 +44,12 @@ from jaxresp.frontend import FrontEnd, InvalidFrontend, frontend_from_dict
 from jaxresp.judging import judge
 from jaxresp.material import Material
 from jaxresp.models import NetworkConfig
+from jaxresp.progress import Following, Listener
 from jaxresp.run_report import write_html
 from jaxresp.run_report.finished import answers_of, read_json
 from jaxresp.splits import Split, check_split_name, make_split
-from jaxresp.sweep import Problem, best_trial, fit_final, sweep
+from jaxresp.sweep import Banks, Problem, Trial, best_trial, fit_final, space_named, sweep
+from jaxresp.sweep.pruning import check_pruning
 from jaxresp.taxonomy import Task, task_named
 from jaxresp.train import TrainConfig
 from jaxresp.window import WINDOWS, WindowConfig
@@ -54,9 +57,6 @@ from jaxresp.workdir import claim, sole_user
 
 if TYPE_CHECKING:
     from jaxresp.tracking import Tracker
-
-#: Called with (model, what it is doing, fraction of the whole run done).
-Progress = Callable[[str, str, float], None]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ class RunConfig:
         common_band: whether a diagnosis by a wider band is also asked in the common one: one more fit per fold.
         n_mels: mel bands of every front end; None for each one's own.
         n_trials: settings tried per model; the first are the defaults.
+        space: what is searched, by name; one of jaxresp.sweep.SPACES.
+        pruning: how trials are given up early; one of jaxresp.sweep.PRUNINGS.
         split: how the patients are divided; one of jaxresp.splits.SPLITS.
         n_folds: of splits that have folds to choose; published ones have one.
         variants: augmented versions of each training window, for front ends that augment.
@@ -86,6 +88,8 @@ class RunConfig:
     common_band: bool = True
     n_mels: int | None = None
     n_trials: int = 2
+    space: str = "original"
+    pruning: str = "none"
     split: str = "folds"
     n_folds: int = 3
     variants: int = 3
@@ -106,6 +110,9 @@ class RunConfig:
         for name in self.tasks:
             task_named(name)  # raises with the nearest name
         check_split_name(self.split)
+        check_pruning(self.pruning)
+        for name in self.features:
+            space_named(self.space, name)
         for frontend in self.frontends():  # raises what a front end has to say about its name or its band
             if self.common_band:
                 _in_common_band(frontend)
@@ -125,13 +132,35 @@ class RunConfig:
         return tuple(frontend_from_dict({"name": name} | settings) for name in self.features)
 
 
+@dataclass(frozen=True)
+class Searching:
+    """Who works on the studies and where they are kept; no part of what is run, which may go on with another.
+
+    Attributes:
+        storage_url: see jaxresp.sweep.storages.open_store.
+        study_name: in a storage that others use too; the model's by default, and put before it where there are several.
+        workers: processes that train.
+    """
+
+    storage_url: str | None = None
+    study_name: str | None = None
+    workers: int = 1
+
+    def name_of(self, model: str, n_models: int) -> str:
+        """What a model's study is called."""
+        if self.study_name is None:
+            return model
+        return self.study_name if n_models == 1 else f"{self.study_name}/{model}"
+
+
 def run(
     corpus: Corpus,
     work: Path,
     config: RunConfig,
     *,
     tracking_uri: str | None = None,
-    progress: Progress = lambda model, what, done: None,
+    searching: Searching = Searching(),
+    progress: Listener = lambda standing: None,
 ) -> tuple[Result, ...]:
     """Train, tune and evaluate every model, and leave its Classifier directory.
 
@@ -139,13 +168,20 @@ def run(
         WorkdirInUse: another process is working in the folder.
         WorkdirMismatch: the folder belongs to another run.
         SplitError: the corpus cannot be split so, or a class has too few patients, said before anything is trained.
+        TrackingError: MLflow's store or server cannot be used, said before anything is trained. If it goes later, the
+            run goes on, and a warning says what is to be logged by the same command.
     """
     with sole_user(work, work / "classifiers", work / "models", *work.glob("models/*")):
-        return _run(corpus, work, config, tracking_uri, progress)
+        return _run(corpus, work, config, tracking_uri, searching, progress)
 
 
 def _run(
-    corpus: Corpus, work: Path, config: RunConfig, tracking_uri: str | None, progress: Progress
+    corpus: Corpus,
+    work: Path,
+    config: RunConfig,
+    tracking_uri: str | None,
+    searching: Searching,
+    progress: Listener,
 ) -> tuple[Result, ...]:
     mine = {"config": asdict(config), "corpus": corpus_identity(corpus), "jax": jax.__version__}
     claim(work / "run.json", mine)  # trials of another configuration or corpus must not be taken for its own
@@ -153,36 +189,63 @@ def _run(
     todo = [(task, frontend) for frontend in config.frontends() for task in tasks]
     material = Material(corpus)
     splits = {task.name: _split(material.rows(task), task, config) for task in tasks}  # they may be impossible
+    names = [classifier_name(task, frontend) for task, frontend in todo]
+    following = Following(work / "progress.json", progress, names, config.n_trials)
     done: dict[str, Result] = {}
     tracker: Tracker | None = None
-    for i, (task, frontend) in enumerate(todo):
-        name = classifier_name(task, frontend)
-        finished = work / "models" / name / "result.json"
-        if finished.is_file() and (work / "classifiers" / name).is_dir():
-            done[name] = read_json(finished, Result.from_json)
-            continue
-
-        def part(what: str, fraction: float, name: str = name, i: int = i) -> None:
-            progress(name, what, (i + fraction) / len(todo))
-
-        part("features", 0.0)
-        if tracker is None:  # MLflow takes seconds to import and to make its database: only once there is work
-            tracker = import_module("jaxresp.tracking").Tracker(work, _experiment(corpus), tracking_uri)
-        problem = Problem(
-            name=name,
-            bank=_features(material, task, frontend, config),
-            labels=material.rows(task).labels(task),
-            task=task,
-            network=NetworkConfig(frontend.network, config.filters, config.dense),
-            training=replace(config.training, seed=config.seed),
-            split=splits[task.name],
+    try:
+        for name, (task, frontend) in zip(names, todo, strict=True):
+            spool = tracking.Spool(work, name)
+            finished = work / "models" / name / "result.json"
+            kept = finished.is_file() and (work / "classifiers" / name).is_dir()
+            if kept:
+                done[name] = read_json(finished, Result.from_json)
+                following.model_kept()
+                if not spool.owes(tracking.store_name(tracking_uri)):
+                    continue
+            else:
+                following.model_begins(name, len(spool.trials()))
+            if tracker is None:  # MLflow takes seconds to import: only once there is something to tell
+                tracker = tracking.Tracker(work, _experiment(corpus), tracking_uri)
+            if kept:
+                tracker.catch_up(name)
+                continue
+            problem = Problem(
+                name=name,
+                bank=_features(material, task, frontend, config),
+                labels=material.rows(task).labels(task),
+                task=task,
+                network=NetworkConfig(frontend.network, config.filters, config.dense),
+                training=replace(config.training, seed=config.seed),
+                split=splits[task.name],
+                banks=Banks(
+                    work / "models" / name / "banks",
+                    frontend,
+                    lambda tuned, task=task: _features(material, task, tuned, config),  # type: ignore[misc]
+                ),
+            )
+            done[name] = _one_model(problem, frontend, material, work, config, searching, tracker, following)
+            following.model_ended()
+        results = tuple(
+            done[classifier_name(task_named(t), frontend)] for t in config.tasks for frontend in config.frontends()
         )
-        done[name] = _one_model(problem, frontend, material, work, config, tracker, part)
-    results = tuple(
-        done[classifier_name(task_named(t), frontend)] for t in config.tasks for frontend in config.frontends()
-    )
+        following.closing("comparing and reporting")
+        _write_table(work, results, config.seed)
+    except BaseException as error:
+        following.failed(error)
+        if tracker is not None:
+            tracker.close(stopped=True)
+        raise
+    if tracker is not None:
+        following.closing("logging to MLflow")
+        tracker.close()
+    following.ended()
+    return results
+
+
+def _write_table(work: Path, results: tuple[Result, ...], seed: int) -> None:
     quick = min((r for r in results if r.task == results[-1].task), key=lambda r: r.validation_loss).name
-    comparisons = _compared(work, results, config.seed)
+    comparisons = _compared(work, results, seed)
     table = {
         "quick": quick,
         "results": [result.to_json() for result in results],
@@ -191,8 +254,6 @@ def _run(
     write_whole(work / "results.json", json.dumps(table, indent=2) + "\n")
     write_whole(work / "report.md", reporting.markdown(results, comparisons))
     write_html(work, work / "report.html")
-    progress("all models", "finished", 1.0)
-    return results
 
 
 def _one_model(
@@ -201,21 +262,37 @@ def _one_model(
     material: Material,
     work: Path,
     config: RunConfig,
+    searching: Searching,
     tracker: Tracker,
-    progress: Callable[[str, float], None],
+    following: Following,
 ) -> Result:
     folder, corpus = work / "models" / problem.name, material.rows(problem.task)
     problem.split.assert_proven(corpus.patient)
-    study = tracker.start_study(problem.name, problem.training, {"corpus": corpus.fingerprint, "code": code_version()})
+    origin, window = _origin(corpus, problem, config), config.window_of(problem.task)
+    study = tracker.start_study(problem.name, _tags(origin), _params(problem, frontend, window, config))
+
+    def trial_ended(trial: Trial) -> None:
+        tracker.log_trial(study, trial)
+        following.trial_ended(trial)
+
     try:
         common_band = config.common_band and wants_common_band(problem.task, frontend)
         tuned = 0.75 if common_band else 0.85
+        following.trials_begin()
         trials = sweep(
-            problem, folder, n_trials=config.n_trials, report=lambda what, done: progress(what, 0.05 + tuned * done)
+            problem,
+            folder,
+            n_trials=config.n_trials,
+            space=space_named(config.space, frontend.name),
+            pruning=config.pruning,
+            storage_url=searching.storage_url,
+            study_name=searching.name_of(problem.name, len(config.tasks) * len(config.features)),
+            workers=searching.workers,
+            report=lambda what, done: following.doing(what, 0.05 + tuned * done),
+            on_trial=trial_ended,
         )
-        for trial in trials:
-            tracker.log_trial(study, trial)
-        network, window = best_trial(trials).network, config.window_of(problem.task)
+        network, frontend = best_trial(trials).network, best_trial(trials).frontend or frontend
+        following.doing("calibrating and judging", 0.05 + tuned)
         judged = judge(problem, frontend, corpus, trials, window, seed=config.seed)
         result = replace(judged.result, left_out=material.left_out(problem.task))
         if common_band:
@@ -229,22 +306,22 @@ def _one_model(
                 corpus,
                 judged.probabilities,
                 seed=config.seed,
-                report=lambda what, done: progress(what, 0.8 + 0.1 * done),
+                report=lambda what, done: following.doing(what, 0.8 + 0.1 * done),
             )
             result = replace(result, common_band=told)
-        fit = fit_final(problem, trials, report=lambda what, done: progress(what, 0.9 + 0.05 * done))
+        checkpoint = folder / "final-fit"
+        fit = fit_final(problem, trials, lambda what, done: following.doing(what, 0.9 + 0.05 * done), checkpoint)
         cohort = _cohort(corpus, problem)
         spec = Spec(problem.name, problem.task, frontend, network, window, config.seed, cohort)
-        provenance = _provenance(corpus, problem, config, study)
         classifier = Classifier.from_fit(
             spec,
             fit,
             calibration=judged.calibration,
             gate=judged.gate,
             card=model_card(result),
-            provenance=provenance,
+            provenance=origin | {"mlflow_study": study},
         )
-        progress("saving and logging", 0.96)
+        following.doing("saving", 0.96)
         classifier.save(work / "classifiers" / problem.name)
         table = answers_csv(
             corpus.recording,
@@ -256,8 +333,10 @@ def _one_model(
         )
         write_whole(folder / "out_of_fold.csv", table)
         write_whole(folder / "folds.json", json.dumps(problem.split.proof, indent=2) + "\n")
-        tracker.finish_study(study, result, work / "classifiers" / problem.name, table)
         write_whole(folder / "result.json", json.dumps(result.to_json(), indent=2) + "\n")
+        tracker.finish_study(study)
+        checkpoint.unlink(missing_ok=True)
+        shutil.rmtree(folder / "banks", ignore_errors=True)  # there only where a front end was tuned
     except BaseException as error:  # Ctrl-C too: the run must not stand in MLflow as still going
         tracker.fail_study(study, f"{type(error).__name__}: {error}")
         raise
@@ -306,7 +385,8 @@ def _cohort(corpus: Corpus, problem: Problem) -> Cohort:
     )
 
 
-def _provenance(corpus: Corpus, problem: Problem, config: RunConfig, study: str) -> dict[str, Any]:
+def _origin(corpus: Corpus, problem: Problem, config: RunConfig) -> dict[str, Any]:
+    """Of which recordings, split, configuration and code a model comes."""
     split = "\n".join(f"{side} {rows.tolist()}" for fold in problem.folds for side, rows in fold.sides())
     return {
         "corpus": corpus_identity(corpus),
@@ -315,7 +395,29 @@ def _provenance(corpus: Corpus, problem: Problem, config: RunConfig, study: str)
         "split_sha256": sha256(split.encode()),
         "configuration_sha256": sha256(json.dumps(asdict(config), sort_keys=True).encode()),
         "code": code_version(),
-        "mlflow_run": study,
+    }
+
+
+def _tags(origin: Mapping[str, Any]) -> dict[str, str]:
+    """What a study is found by in MLflow."""
+    hashes = {key: origin[key] for key in ("split_sha256", "configuration_sha256", "code")}
+    return {"corpus": origin["corpus"]["fingerprint"], **hashes}
+
+
+def _params(problem: Problem, frontend: FrontEnd, window: WindowConfig, config: RunConfig) -> dict[str, Any]:
+    """What a study was set to: task, front end, windows, split, what every trial trains with, what is searched."""
+    return {
+        "task": problem.task.name,
+        "split": config.split,
+        "n_folds": len(problem.folds),
+        "n_trials": config.n_trials,
+        "network": problem.network.name,
+        **{f"features.{key}": value for key, value in frontend.to_dict().items()},
+        **{f"window.{key}": value for key, value in asdict(window).items()},
+        **problem.training.to_dict(),
+        "space": config.space,
+        "pruning": config.pruning,
+        **{f"space.{key}": value for key, value in space_named(config.space, frontend.name).dimensions.items()},
     }
 
 

@@ -45,6 +45,18 @@ def sole_user(work: Path, *folders: Path) -> Iterator[None]:
         yield
 
 
+def in_use(work: Path) -> bool:
+    """Whether a process is at work in the folder now."""
+    try:
+        with (work / ".lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def claim(file: Path, mine: Mapping[str, Any]) -> None:
     """Write down whose the folder of `file` is, or see that it is ours already.
 

@@ -147,10 +147,10 @@ class _NoTracker:
     def start_study(self, *_: object) -> str:
         return "untracked"
 
-    def log_trial(self, *_: object) -> None:
+    def log_trial(self, *_: object, **__: object) -> None:
         pass
 
-    finish_study = fail_study = log_trial
+    finish_study = fail_study = close = log_trial
 
 
 @pytest.fixture(scope="session")

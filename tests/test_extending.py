@@ -34,10 +34,10 @@ class _NoTracker:
     def start_study(self, *_: Any) -> str:
         return "untracked"
 
-    def log_trial(self, *_: Any) -> None:
+    def log_trial(self, *_: Any, **__: Any) -> None:
         pass
 
-    finish_study = fail_study = log_trial
+    finish_study = fail_study = close = log_trial
 
 
 @pytest.fixture(scope="module")

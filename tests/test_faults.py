@@ -147,7 +147,7 @@ def test_the_chosen_settings_are_the_ones_fitted(problem, monkeypatch):
         used.append((network, config))
         return genuine(bank, labels, task, network, config, **rest)
 
-    monkeypatch.setattr(sweep, "fit", spy)
+    monkeypatch.setattr(sweep.answers, "fit", spy)
     blank = genuine(
         problem.bank, problem.labels, BINARY, NETWORK, problem.training, train=np.arange(len(problem.labels)), epochs=1
     )

@@ -48,10 +48,10 @@ class _NoTracker:
     def start_study(self, *_) -> str:
         return "untracked"
 
-    def log_trial(self, *_) -> None:
+    def log_trial(self, *_, **__) -> None:
         pass
 
-    finish_study = fail_study = log_trial
+    finish_study = fail_study = close = log_trial
 
 
 @pytest.fixture(scope="module")

@@ -105,6 +105,12 @@ def caveats(results: Sequence[Result]) -> list[str]:
     few = sorted({f"{c} ({n})" for r in results for c, n in r.patients.items() if n < 10})
     if few:
         lines.append(f"Fewer than ten patients in: {', '.join(few)}. Intervals over so few patients are too narrow.")
+    looked = [r.name for r in results if r.settings.get("proposals looked at scores") and int(r.split["folds"]) > 1]
+    if looked:
+        lines.append(
+            f"{', '.join(looked)}: later trials were proposed, or given up, by validation patients of all folds, "
+            "some of whom another fold tests: a trace of them may be in which settings were tried."
+        )
     for task in dict.fromkeys(result.task for result in results):
         first = next(result for result in results if result.task == task)
         if first.left_out:

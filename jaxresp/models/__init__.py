@@ -72,6 +72,11 @@ class NetworkConfig:
         return int(getattr(NETWORKS[self.name], "kernel", 3))
 
     @property
+    def can_be_padded(self) -> bool:
+        """Whether a network with a wider dense layer computes the same where the further units have no weights."""
+        return bool(getattr(NETWORKS[self.name], "can_be_padded", False))
+
+    @property
     def shape(self) -> dict[str, int]:
         """What the network is built with; a network of your own need not know what is left at its default."""
         built = {"filters": self.filters, "dense": self.dense}

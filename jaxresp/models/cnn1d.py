@@ -16,6 +16,9 @@ class Cnn1d(nnx.Module):
     #: Frames that a filter spans.
     kernel: ClassVar[int] = 5
 
+    #: A dense unit without weights changes nothing: see jaxresp.train.stacking.
+    can_be_padded: ClassVar[bool] = True
+
     def __init__(
         self,
         n_coefficients: int,

@@ -16,6 +16,9 @@ class Cnn2d(nnx.Module):
     #: Frames and coefficients that a filter spans.
     kernel: ClassVar[int] = 3
 
+    #: A dense unit without weights changes nothing: see jaxresp.train.stacking.
+    can_be_padded: ClassVar[bool] = True
+
     def __init__(
         self,
         n_coefficients: int,

@@ -20,7 +20,8 @@ from jaxtyping import Array, Float
 
 PopulationForm = Literal["in_turn", "matmul", "grouped"]
 
-#: How a population's convolution is written on each backend; "matmul" where a backend is not named.
+#: How a population's convolution is written on each backend; "matmul" where a backend is not named. Only a CPU was
+#: measured: there a step of three cnn2d took 2.0 (matmul) and 2.2 times (grouped) as long as in_turn.
 #:
 #: * in_turn: a convolution per member in one program, which takes the longer to compile the more they are.
 #: * matmul: one batched product of matrices, over what each position's window sees: memory for as many copies.

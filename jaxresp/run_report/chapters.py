@@ -127,7 +127,7 @@ def provenance(run: FinishedRun) -> Section:
         (result.name, ", ".join(f"{key} {value}" for key, value in result.settings.items())) for result in run.results
     )
     rows = tuple(
-        (name, *(_short(told.get(key)) for key in ("code", "configuration_sha256", "split_sha256", "mlflow_run")))
+        (name, *(_short(told.get(key)) for key in ("code", "configuration_sha256", "split_sha256", "mlflow_study")))
         for name, told in run.provenance.items()
     )
     corpus = run.results[0].corpus
@@ -135,7 +135,7 @@ def provenance(run: FinishedRun) -> Section:
         f"{report.corpus_title(corpus)}, fingerprint {corpus['fingerprint'][:16]}. The whole hashes stand in each "
         "Classifier's provenance.json."
     )
-    head = ("model", "code", "configuration", "split", "MLflow run")
+    head = ("model", "code", "configuration", "split", "MLflow study")
     return Section(
         "provenance",
         "Provenance",

@@ -11,7 +11,9 @@ from jaxresp.train.config import InvalidTraining, TrainConfig
 from jaxresp.train.diverged import NonFiniteLoss
 from jaxresp.train.fitted import Fit, Standardisation, fit_standardisation, from_arrays, standardise, to_arrays
 from jaxresp.train.fitting import EmptySide, fit
+from jaxresp.train.memory import PopulationTooLarge
 from jaxresp.train.mesh import MeshError, data_mesh
+from jaxresp.train.population import Member, fit_many, population_pays
 from jaxresp.train.predicting import embed_windows, predict, predict_windows, window_logits
 
 __all__ = [
@@ -21,15 +23,19 @@ __all__ = [
     "EmptySide",
     "Fit",
     "InvalidTraining",
+    "Member",
     "MeshError",
     "NonFiniteLoss",
+    "PopulationTooLarge",
     "Standardisation",
     "TrainConfig",
     "data_mesh",
     "embed_windows",
     "fit",
+    "fit_many",
     "fit_standardisation",
     "from_arrays",
+    "population_pays",
     "predict",
     "predict_windows",
     "standardise",

@@ -28,6 +28,7 @@ from jaxresp.train.mesh import check_shares, everywhere, home
 from jaxresp.train.predicting import predict
 from jaxresp.train.sampling import Sampler
 from jaxresp.train.schedule import learning_rate_at
+from jaxresp.train.stacking import create_padded, cut_to
 from jaxresp.train.step import begin, hyper_of, static_of
 
 Criterion = Callable[[np.ndarray, np.ndarray], float]
@@ -52,6 +53,7 @@ def fit(
     standardisation: Standardisation | None = None,
     checkpoint: Path | None = None,
     mesh: Mesh | None = None,
+    within: NetworkConfig | None = None,
 ) -> Fit:
     """Fit one network.
 
@@ -74,6 +76,8 @@ def fit(
             the bits of an unbroken training. Whoever calls removes it once the result is kept. On what is done about
             one that is not ours, not whole, or cannot be written, see `jaxresp.train.checkpoint`.
         mesh: devices that share each batch, from `data_mesh`; one device by default.
+        within: a network with a wider dense layer, of which this one is trained as a part (see stacking.py): the same
+            up to the order of sums, and networks of several widths share what is compiled.
 
     Raises:
         NonFiniteLoss: training diverged; names the step, the recordings and the remedy.
@@ -91,14 +95,18 @@ def fit(
         by = standardisation or fit_standardisation(bank.clean[rows])
     check_features(bank, rows, by)
     sampler = Sampler(bank, labels, task, config, rows, by, sharding=everywhere(mesh))
-    graph, weights = models.create(network, bank.features.shape[-1], task.n_outputs, config.seed)
+    shape = bank.features.shape[-1], task.n_outputs
+    if within is None:
+        graph, weights = models.create(network, *shape, config.seed)
+    else:
+        graph, weights = create_padded(network, within, *shape, config.seed)
     state = jax.device_put(begin(weights), everywhere(mesh))
     key, hyper = jax.device_put((jax.random.key(config.seed), hyper_of(config, np.float32(0))), everywhere(mesh))
     static, total_steps = static_of(config), sampler.steps * config.max_epochs
     progress = Progress(state, _copy(state.weights), 0, np.inf, ())
     keeper = None
     if checkpoint is not None:
-        training = _training(bank, labels, task, network, config, train, validation, epochs, criterion, by)
+        training = _training(bank, labels, task, network, within, config, train, validation, epochs, criterion, by)
         keeper = Checkpoint(checkpoint, training, environment_of(mesh.size if mesh else 1))
         progress = keeper.load(progress) or progress
     for number, losses in enumerate(progress.history, 1):
@@ -126,6 +134,8 @@ def fit(
             keeper.save(progress)
         on_epoch(epoch, losses)
     best = home(progress.best, mesh)
+    if within is not None:
+        best = cut_to(best, network, *shape)
     check_weights(best, progress.best_epoch, config)
     return Fit(best, by, progress.best_epoch, float(progress.best_score), progress.history)
 
@@ -153,6 +163,7 @@ def _training(
     labels: Int32[np.ndarray, " recordings"],
     task: Task,
     network: NetworkConfig,
+    within: NetworkConfig | None,
     config: TrainConfig,
     train: np.ndarray,
     validation: np.ndarray | None,
@@ -164,6 +175,7 @@ def _training(
     sides = {"train": train} if validation is None else {"train": train, "validation": validation}
     return {
         "configuration": config.to_dict() | {"epochs": epochs},
+        "within": None if within is None else within.to_dict(),
         "network": {f"network {name}": value for name, value in network.to_dict().items()},
         "task": [task.name, *task.classes],
         "features": bank.sha256,

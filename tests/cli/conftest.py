@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import jaxresp.tracking
-from jaxresp import cli
+from jaxresp import cli, cli_train
 from jaxresp.synthetic import SyntheticConfig, write_corpus
 
 SIX = [f"{task}-{features}" for task in ("binary", "multiclass") for features in ("mfcc", "logmel", "augmented")]
@@ -45,7 +45,7 @@ def call(*words: str | Path) -> Said:
 @pytest.fixture(scope="package", autouse=True)
 def _small_and_apart(tmp_path_factory, no_tracker):
     """Networks of two filters, and no test near the user's caches or stores."""
-    real_config = cli._config
+    real_config = cli_train.config_of
     home = tmp_path_factory.mktemp("home")
 
     def config(**options):
@@ -53,7 +53,7 @@ def _small_and_apart(tmp_path_factory, no_tracker):
         return replace(real_config(**options), filters=2, dense=4, variants=1, common_band=False)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli, "_config", config)
+        patch.setattr(cli_train, "config_of", config)
         patch.setattr(jaxresp.tracking, "Tracker", no_tracker)
         patch.setattr("jaxresp.compilation.use_persistent_cache", lambda: home)
         yield

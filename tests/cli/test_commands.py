@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -14,13 +13,15 @@ import bentoml
 import pytest
 
 import jaxresp
-from jaxresp import cli, cli_settings
+from jaxresp import cli_settings, cli_train
 from jaxresp.balance import Balance
 from jaxresp.classifier import Classifier
 from jaxresp.corpus import load
 from jaxresp.frontend import BANDS
 from jaxresp.prediction import NOTICE
-from jaxresp.sweep import SearchSpace
+from jaxresp.run import Searching
+from jaxresp.sweep import PRUNINGS, SearchSpace
+from jaxresp.sweep.space import ORIGINAL, SPACES, Choice, Whole
 from jaxresp.synthetic import SyntheticConfig
 from jaxresp.taxonomy import TASKS
 from jaxresp.train import TrainConfig
@@ -32,7 +33,10 @@ from .conftest import RECORDINGS, SIX, call
 def test_help_and_version():
     said = call("--help")
     assert said.status == 0
-    data, models = ("data", "prepare", "explore", "splits"), ("run", "train", "sweep", "evaluate", "predict", "audit")
+    data, models = (
+        ("data", "prepare", "explore", "splits"),
+        ("run", "train", "sweep", "design", "evaluate", "predict", "audit"),
+    )
     for command in (*data, *models, "export", "serve", "space", "demo"):
         assert re.search(rf"^  {command} +\S", said.out, re.MULTILINE), said.out
         assert call(command, "--help").status == 0
@@ -80,8 +84,8 @@ def test_run_ends_in_a_table_of_six_models_and_what_must_be_read_with_it(finishe
 def test_progress_in_a_log_file_is_readable_lines(finished):
     """As in `jaxresp run … > log`: one step a line, none overwritten, no escape sequence."""
     assert not re.search(r"[\r\x1b\x08]", finished.said.out)
-    steps = [line for line in finished.said.out.splitlines() if re.match(r" *\d+ s ", line)]
-    assert all(re.fullmatch(r" *\d+ s +\d+% [\w ]+(-\w+)*: .*", line) for line in steps), steps
+    steps = [line for line in finished.said.out.splitlines() if re.match(r"\d{4}-\d\d-\d\d ", line)]
+    assert all(re.fullmatch(r"\S+ \d\d:\d\d:\d\d +\d+% [\w ]+(-\w+)*: .*", line) for line in steps), steps
     for name in SIX:
         assert any(f"% {name}: trial 1/1: loss " in line for line in steps), steps
     assert steps[-1].endswith("100% all models: finished")
@@ -91,7 +95,7 @@ def test_the_same_command_again_trains_nothing_and_shows_the_same_table(source, 
     def fit(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("jaxresp.sweep.fit", fit)
+    monkeypatch.setattr("jaxresp.sweep.trial.fit", fit)
     said = call("run", source, "--work", finished.work, "--partial", "--trials", "1", "--epochs", "1")
     assert said.status == 0, said
     table = finished.said.out[finished.said.out.index("Unseen patients") :]
@@ -137,8 +141,10 @@ def test_train_makes_one_classifier(prepared, tmp_path):
 
 
 def test_every_band_and_every_task_can_be_asked_for():
-    assert set(cli.BANDS) == set(BANDS)
-    assert set(cli.TASKS) == set(TASKS)
+    assert set(cli_train.BANDS) == set(BANDS)
+    assert set(cli_train.TASKS) == set(TASKS)
+    assert cli_train.PRUNINGS == PRUNINGS
+    assert set(cli_train.SPACES) == set(SPACES)
 
 
 def test_every_choice_of_a_training_can_be_asked_for():
@@ -150,29 +156,36 @@ def test_every_choice_of_a_training_can_be_asked_for():
 def test_everything_that_a_training_is_told_arrives(tmp_path):
     words = "--learning-rate 0.01 --schedule cosine --warmup 2.5 --dropout 0.1 --weight-decay 0.001 --clip-norm 5"
     words += " --label-smoothing 0.05 --precision bfloat16 --balance oversampling --mixup 0.2 --mask 0.1 0.15"
-    given = cli.train.make_context("it", [str(tmp_path), "--work", "w", *words.split()]).params
+    given = cli_train.train.make_context("it", [str(tmp_path), "--work", "w", *words.split()]).params
     assert TrainConfig(**cli_settings.settings_of(given)) == TrainConfig(
         learning_rate=0.01, schedule="cosine", warmup_epochs=2.5, dropout=0.1, weight_decay=0.001, label_smoothing=0.05,
         clip_norm=5.0, precision="bfloat16", balance="oversampling", mixup=0.2, time_mask=0.1, frequency_mask=0.15,
     )  # fmt: skip
 
 
+def test_what_a_sweep_is_told_arrives(tmp_path):
+    words = "--workers 2 --storage journal --study s --space wide --pruning hyperband --trials 7"
+    given = cli_train.sweep.make_context("it", [str(tmp_path), "--work", "w", *words.split()]).params
+    searching, rest = cli_train._searching(given)
+    assert searching == Searching("journal", "s", 2)
+    assert (searching.name_of("m", 1), searching.name_of("m", 6), Searching().name_of("m", 6)) == ("s", "s/m", "m")
+    rest = {name: rest[name] for name in ("trials", "space", "pruning", "folds", "seed")}
+    config = cli_train.config_of(tasks=("binary",), features=("mfcc",), **rest)
+    assert (config.space, config.pruning, config.n_trials) == ("wide", "hyperband", 7)
+    assert cli_train.run.make_context("it", [str(tmp_path), "--work", "w"]).params["pruning"] == "none"
+    assert cli_train.sweep.make_context("it", [str(tmp_path), "--work", "w"]).params["pruning"] == "median"
+
+
 def test_a_training_that_is_told_nothing_has_the_defaults(tmp_path):
-    for command in (cli.train, cli.sweep, cli.run):
+    for command in (cli_train.train, cli_train.sweep, cli_train.run):
         given = command.make_context("it", [str(tmp_path), "--work", "w"]).params
         assert TrainConfig(**cli_settings.settings_of(given)) == TrainConfig()
 
 
-@dataclass(frozen=True)
-class _OneShape(SearchSpace):
-    """Settings that need no other network to be compiled."""
-
-    filters: tuple[int, ...] = (2,)
-    dense: tuple[int, int, int] = (4, 4, 1)
-
-
 def test_sweep_tries_as_many_settings_as_asked(prepared, tmp_path, monkeypatch):
-    monkeypatch.setattr("jaxresp.sweep.SearchSpace", _OneShape)
+    # No setting needs another network to be compiled.
+    space = SearchSpace("original", {**ORIGINAL.dimensions, "filters": Choice((2,)), "dense": Whole(4, 4)})
+    monkeypatch.setitem(SPACES, "original", lambda frontend: space)
     said = call(
         "sweep", prepared, "--work", tmp_path, "--task", "binary", "--features", "mfcc", "--epochs", "1",
         "--trials", "2", "--folds", "3",
@@ -261,7 +274,7 @@ def test_demo_without_serving(tmp_path, monkeypatch, finished):
         shutil.copytree(finished.work / "classifiers", work / "classifiers")
         shutil.copy(finished.work / "results.json", work)
 
-    monkeypatch.setattr(cli, "_whole_run", whole_run)
+    monkeypatch.setattr(cli_train, "whole_run", whole_run)
     monkeypatch.setattr("jaxresp.synthetic.SyntheticConfig", lambda: SyntheticConfig(3, (1, 1), (5.0, 6.0)))
     said = call("demo", "--no-serve")
     assert said.status == 0, said

@@ -271,7 +271,7 @@ def test_ctrl_c_is_one_line_and_130(prepared, tmp_path, monkeypatch):
     def fit(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jaxresp.sweep.fit", fit)
+    monkeypatch.setattr("jaxresp.sweep.trial.fit", fit)
     said = call("train", prepared, "--work", tmp_path, "--features", "mfcc")
     assert said.status == 130
     (line,) = said.err.strip().splitlines()  # an empty one before it: the terminal shows ^C there
@@ -283,7 +283,7 @@ def test_a_mistake_of_ours_is_not_dressed_up_as_the_users(prepared, tmp_path, mo
     def fit(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("jaxresp.sweep.fit", fit)
+    monkeypatch.setattr("jaxresp.sweep.trial.fit", fit)
     with pytest.raises(ZeroDivisionError):
         cli.main(["train", str(prepared), "--work", str(tmp_path), "--features", "mfcc"])
 

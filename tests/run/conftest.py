@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from jaxresp.corpus import Corpus, load, prepare
 from jaxresp.features import FeatureBank, build_bank
 from jaxresp.run import RunConfig, run
 from jaxresp.sweep import SearchSpace
+from jaxresp.sweep.space import ORIGINAL, SPACES, Choice, Whole
 from jaxresp.synthetic import SyntheticConfig, write_corpus
 from jaxresp.train import TrainConfig
 
@@ -36,18 +37,14 @@ TWO_TRIALS = replace(CONFIG, tasks=("binary",))
 NAMES = ["binary-mfcc", "multiclass-mfcc"]
 
 
-@dataclass(frozen=True)
-class _OneShape(SearchSpace):
-    """Every trial has the first one's network, so that it is compiled once for all tests."""
-
-    filters: tuple[int, ...] = (2,)
-    dense: tuple[int, int, int] = (4, 4, 1)
+#: Every trial has the first one's network, so that it is compiled once for all tests.
+ONE_SHAPE = SearchSpace("original", {**ORIGINAL.dimensions, "filters": Choice((2,)), "dense": Whole(4, 4)})
 
 
 @pytest.fixture(scope="package", autouse=True)
 def _small():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jaxresp.sweep, "SearchSpace", _OneShape)
+        patch.setitem(SPACES, "original", lambda frontend: ONE_SHAPE)
         yield
 
 
@@ -109,13 +106,14 @@ def untracked(monkeypatch, banks, no_tracker) -> None:
 def fits(monkeypatch) -> list[int]:
     """Grows by one for every network that is fitted."""
     counted: list[int] = []
-    real_fit = jaxresp.sweep.fit
+    real_fit = jaxresp.sweep.trial.fit
 
     def fit(*arguments, **options):
         counted.append(1)
         return real_fit(*arguments, **options)
 
-    monkeypatch.setattr(jaxresp.sweep, "fit", fit)
+    monkeypatch.setattr(jaxresp.sweep.trial, "fit", fit)
+    monkeypatch.setattr(jaxresp.sweep.answers, "fit", fit)
     return counted
 
 

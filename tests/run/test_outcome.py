@@ -22,6 +22,7 @@ from jaxresp.evaluate.answers import read_answers
 from jaxresp.evaluate.metrics import classification_metrics
 from jaxresp.features import FeatureBank
 from jaxresp.gate import Gate
+from jaxresp.progress import Standing
 from jaxresp.run import run
 from jaxresp.run_report import load_results
 from jaxresp.splits import SplitError
@@ -48,7 +49,7 @@ def test_too_few_patients_are_said_before_anything_is_trained(corpus, new_work, 
             corpus.select(np.sort(np.concatenate([rows, healthy]))),
             new_work(),
             replace(CONFIG, tasks=("multiclass", "binary")),
-            progress=lambda *line: heard.append(line),
+            progress=heard.append,
         )
     assert fits == [] and heard == []
 
@@ -75,7 +76,7 @@ def test_smote_alone_does_without_changed_copies_of_the_sounds(corpus, new_work,
             asked[balance] = variants
             raise Enough
 
-        monkeypatch.setattr(jaxresp.run, "build_bank", bank)
+        monkeypatch.setattr("jaxresp.material.build_bank", bank)
         training = replace(ONE_MODEL.training, balance=balance)
         with pytest.raises(Enough):
             run(corpus, new_work(balance), replace(ONE_MODEL, features=("augmented",), training=training))
@@ -252,12 +253,12 @@ def test_what_a_task_has_no_class_for_is_left_out_and_told(corpus, new_work):
 
 
 def test_provenance_says_what_a_classifier_came_from(corpus, unbroken):
-    studies = {run.info.run_id: run for run in runs_in_mlflow(unbroken)}
+    studies = {run.data.tags.get("jaxresp.study"): run for run in runs_in_mlflow(unbroken)}
     told = [Classifier.load(unbroken / "classifiers" / name).provenance for name in NAMES]
     for name, provenance in zip(NAMES, told, strict=True):
         assert provenance["corpus"]["fingerprint"] == corpus.fingerprint
         assert provenance["training_patients"] == sorted(set(corpus.patient.tolist()))
-        study = studies[provenance["mlflow_run"]]
+        study = studies[provenance["mlflow_study"]]
         assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?|sha256:[0-9a-f]{64}", provenance["code"])
         assert provenance["code"] == study.data.tags["code"]
         assert (study.info.run_name, study.info.status) == (name, "FINISHED")
@@ -271,16 +272,16 @@ def test_provenance_tells_splits_and_configurations_apart(corpus, unbroken, new_
     run(corpus, work, replace(ONE_MODEL, seed=2))
     one = Classifier.load(unbroken / "classifiers" / "binary-mfcc").provenance
     other = Classifier.load(work / "classifiers" / "binary-mfcc").provenance
-    for key in ("split_sha256", "configuration_sha256", "mlflow_run"):
+    for key in ("split_sha256", "configuration_sha256", "mlflow_study"):
         assert one[key] != other[key]
 
 
 @pytest.mark.usefixtures("untracked")
 def test_progress_never_goes_back_and_ends_at_one(corpus, new_work):
-    heard: list[tuple[str, str, float]] = []
-    run(corpus, new_work(), ONE_MODEL, progress=lambda *line: heard.append(line))
-    done = [fraction for _, _, fraction in heard]
+    heard: list[Standing] = []
+    run(corpus, new_work(), ONE_MODEL, progress=heard.append)
+    done = [standing.done for standing in heard]
     assert done == sorted(done) and done[0] == 0 and done[-1] == 1
-    assert {model for model, _, _ in heard} == {"binary-mfcc", "all models"}
+    assert {standing.model for standing in heard} == {"binary-mfcc", "all models"}
     patients = corpus.patients_per_class(BINARY)
     assert min(patients.values()) >= CONFIG.n_folds  # else the corpus of this file would be no test of folds

@@ -74,7 +74,7 @@ def assert_nothing_half_written(work: Path) -> None:
         assert Classifier.load(directory).name == directory.name
 
 
-#: Where the page names the MLflow run of each model, which is another one each time.
+#: Where the page names the MLflow study of each model, which is another one in each work folder.
 PROVENANCE = '<section id="provenance">'
 
 
@@ -135,14 +135,14 @@ def test_killed_while_mlflow_makes_its_store(road, tmp_path):
     assert not (work / "mlflow.db").exists() or list(work.glob(".mlflow.db.*")) == []
     process = road.start(work, log)
     try:
-        while not list(work.glob("models/*/study.db")):  # which is made after MLflow has taken the study
+        while not list(work.glob("models/*/study.db")):  # which is made after the store
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.02)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     assert list(work.glob(".mlflow.db.*")) == []
-    assert statuses(work) == ["RUNNING"]
+    assert set(statuses(work)) <= {"RUNNING"}  # the store can be read, and the study is in it or not yet
     assert "Traceback" not in log.read_text()
 
 

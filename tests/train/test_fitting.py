@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from typing import get_args
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -263,3 +264,26 @@ def test_arrays_that_lack_one_name_it(lost: str) -> None:
 def test_something_must_end_the_training_and_one_thing_only(both: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="either validation recordings or a number of epochs"):
         fitted(**both)
+
+
+@pytest.mark.parametrize("name", ["cnn1d", "cnn2d"])
+def test_a_network_trained_in_a_wider_one_is_what_it_is_alone(name: str) -> None:
+    network = NetworkConfig(name, filters=2, dense=8)
+    alone, inside = (
+        fit(
+            bank(),
+            LABELS,
+            BINARY,
+            network,
+            replace(CONFIG, dropout=0.5),
+            train=TRAIN,
+            validation=VALIDATION,
+            within=within,
+        )
+        for within in (None, replace(network, dense=16))
+    )
+    assert jax.tree.map(np.shape, inside.weights) == jax.tree.map(np.shape, alone.weights)
+    for mine, theirs in zip(inside.history, alone.history, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-4)
+    for mine, theirs in zip(jax.tree.leaves(inside.weights), jax.tree.leaves(alone.weights), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-4)

@@ -1,88 +1,24 @@
-"""Laws of the search. Filters and dense units are fixed here, so that all trials share one compiled step."""
+"""Laws of the study and of what is answered from it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import optuna
 import pytest
 
-from jaxresp import sweep as searching
 from jaxresp.features import FeatureBank
-from jaxresp.models import NetworkConfig, create
-from jaxresp.splits import cross_validation
-from jaxresp.sweep import Problem, SearchSpace, Trial, best_trial, fit_final, fold_embeddings, out_of_fold_logits, sweep
+from jaxresp.models import create
+from jaxresp.sweep import Trial, answers, best_trial, fit_final, fold_embeddings, out_of_fold_logits, sweep
+from jaxresp.sweep import trial as trial_module
+from jaxresp.sweep.space import Real
 from jaxresp.taxonomy import BINARY
-from jaxresp.train import Fit, TrainConfig, predict, to_arrays
+from jaxresp.train import Fit, fitting, predict
 
-SPACE = SearchSpace(filters=(2,), dense=(8, 8, 1), learning_rate=(1e-4, 0.1))
-LABELS = np.resize(np.array([0, 1, 1], np.int32), 36)
-PATIENTS = np.array([f"p{i:02d}" for i in range(36)])
-
-
-@cache
-def bank() -> FeatureBank:
-    rng = np.random.default_rng(0)
-    recording = np.repeat(np.arange(36, dtype=np.int32), 2)
-    features = rng.normal(size=(72, 1, 16, 8)).astype(np.float32)
-    features[LABELS[recording] == 1, :, ::3, :2] += 1.0
-    return FeatureBank(features, recording, 36)
-
-
-def problem(**changes: object) -> Problem:
-    made = Problem(
-        name="binary-toy",
-        bank=bank(),
-        labels=LABELS,
-        task=BINARY,
-        network=NetworkConfig("cnn1d", filters=2, dense=8),
-        training=TrainConfig(batch_size=8, max_epochs=3, learning_rate=0.02, seed=5),
-        split=cross_validation(PATIENTS, LABELS, BINARY.classes, n_folds=2),
-    )
-    return replace(made, **changes)  # type: ignore[arg-type]
-
-
-def search(folder: Path, n_trials: int, of: Problem | None = None, **how: object) -> tuple[Trial, ...]:
-    return sweep(of or problem(), folder, n_trials=n_trials, space=SPACE, **how)  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trial, ...]:
-    """A study that reaches beyond Optuna's first ten proposals, to those that look at scores."""
-    return search(tmp_path_factory.mktemp("unbroken"), searching.STARTUP_TRIALS + 2)
-
-
-def same(a: tuple[Trial, ...], b: tuple[Trial, ...]) -> None:
-    assert [t.settings for t in a] == [t.settings for t in b]
-    assert [t.score for t in a] == [t.score for t in b]
-    for one, other in zip(a, b, strict=True):
-        assert (one.number, one.network, one.training) == (other.number, other.network, other.training)
-        for fit, its in zip(one.fits, other.fits, strict=True):
-            assert (fit.best_epoch, fit.score, fit.history) == (its.best_epoch, its.score, its.history)
-            theirs = to_arrays(its.weights, its.standardisation)
-            for name, value in to_arrays(fit.weights, fit.standardisation).items():
-                np.testing.assert_array_equal(value, theirs[name])
-
-
-def whole(folder: Path, n_trials: int) -> None:
-    """Finished trials and the study, and nothing else."""
-    names = {path.name for path in folder.iterdir()}
-    assert names == {"study.db"} | {f"trial-{n}" for n in range(n_trials)}
-    for n in range(n_trials):
-        assert {p.name for p in (folder / f"trial-{n}").iterdir()} == {"trial.json", "fold-0.npz", "fold-1.npz"}
-
-
-def interrupting(at: Callable[[str], bool]) -> Callable[[str, float], None]:
-    def report(what: str, done: float) -> None:
-        if at(what):
-            raise KeyboardInterrupt
-
-    return report
+from .conftest import LABELS, SPACE, bank, interrupting, problem, same, search, whole
 
 
 def test_the_first_trial_has_the_default_settings_and_the_others_do_not(unbroken: tuple[Trial, ...]) -> None:
@@ -99,7 +35,7 @@ def test_the_settings_of_a_trial_are_what_it_was_trained_with(unbroken: tuple[Tr
             problem().training, dropout=trial.settings["dropout"], learning_rate=trial.settings["learning_rate"]
         )
         fold = problem().folds[0]
-        again = searching.fit(
+        again = trial_module.fit(
             bank(), LABELS, BINARY, trial.network, trial.training, train=fold.train, validation=fold.validation
         )
         assert again.history == trial.fits[0].history
@@ -118,7 +54,7 @@ def test_a_broken_and_continued_study_is_the_unbroken_one(unbroken: tuple[Trial,
 def test_a_study_killed_after_its_trial_was_saved_and_before_it_was_told(
     unbroken: tuple[Trial, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = searching._save
+    save = trial_module.save
 
     def killed(trial: Trial, folder: Path) -> None:
         save(trial, folder)
@@ -126,7 +62,7 @@ def test_a_study_killed_after_its_trial_was_saved_and_before_it_was_told(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(searching, "_save", killed)
+        patch.setattr(trial_module, "save", killed)
         search(tmp_path, 3)
     same(search(tmp_path, 3), unbroken[:3])
     whole(tmp_path, 3)
@@ -135,16 +71,16 @@ def test_a_study_killed_after_its_trial_was_saved_and_before_it_was_told(
 def test_a_study_killed_while_its_trial_is_saved_leaves_no_half_of_it(
     unbroken: tuple[Trial, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    packed, pack = [], searching.storage.pack
+    packed, arrays_of = [], trial_module.to_arrays
 
-    def killed(arrays: dict[str, np.ndarray]) -> bytes:
+    def killed(*fitted: object) -> dict[str, np.ndarray]:
         packed.append(1)
         if len(packed) == 4:
             raise KeyboardInterrupt
-        return pack(arrays)
+        return arrays_of(*fitted)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(searching.storage, "pack", killed)
+        patch.setattr(trial_module, "to_arrays", killed)
         search(tmp_path, 3)
     whole(tmp_path, 1)
     same(search(tmp_path, 3), unbroken[:3])
@@ -154,8 +90,8 @@ def test_a_longer_study_begins_with_the_shorter_and_trains_nothing_twice(
     unbroken: tuple[Trial, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     same(search(tmp_path, 2), unbroken[:2])
-    fits, fit = [], searching.fit
-    monkeypatch.setattr(searching, "fit", lambda *a, **k: fits.append(1) or fit(*a, **k))
+    fits, fit = [], trial_module.fit
+    monkeypatch.setattr(trial_module, "fit", lambda *a, **k: fits.append(1) or fit(*a, **k))
     same(search(tmp_path, 3), unbroken[:3])
     assert len(fits) == 2
     same(search(tmp_path, 3), unbroken[:3])
@@ -180,7 +116,7 @@ def test_optuna_knows_every_trial_and_its_score(tmp_path: Path) -> None:
 
 def test_defaults_outside_the_space_are_tried_all_the_same(tmp_path: Path) -> None:
     """Optuna would refuse them; a warning would fail this test."""
-    narrow = replace(SPACE, dropout=(0.4, 0.5))
+    narrow = replace(SPACE, dimensions={**SPACE.dimensions, "dropout": Real(0.4, 0.5)})
     trials = sweep(problem(), tmp_path, n_trials=2, space=narrow)
     assert trials[0].settings["dropout"] == 0.3
     assert trials[1].settings["dropout"] >= 0.4
@@ -266,16 +202,31 @@ def test_the_final_fit_runs_the_folds_median_epochs_on_every_recording(
     unbroken: tuple[Trial, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[dict[str, object]] = []
-    fit = searching.fit
+    fit = trial_module.fit
 
     def watched(*arguments: object, **how: object) -> Fit:
         given.append({"network": arguments[3], "training": arguments[4], **how})
         return fit(*arguments, **how)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(searching, "fit", watched)
+    monkeypatch.setattr(answers, "fit", watched)
     final, best = fit_final(problem(), unbroken), best_trial(unbroken)
     (how,) = given
     assert final.best_epoch == int(np.median([each.best_epoch for each in best.fits]))
     assert np.array_equal(how["train"], np.arange(36))  # type: ignore[arg-type]
     assert how.get("validation") is None
     assert (how["network"], how["training"]) == (best.network, best.training)
+
+
+def test_a_trial_that_was_broken_off_goes_on_from_its_checkpoints(
+    unbroken: tuple[Trial, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its finished fold is not trained again, and in the end no checkpoint is left."""
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path, 2, report=interrupting(lambda what: what.startswith("trial 2/2, fold 2/2, epoch 2")))
+    (left,) = tmp_path.glob("running-1-*")
+    assert (left / "fold-0").is_file()
+    epochs, run_epoch = [], fitting.run_epoch
+    monkeypatch.setattr(fitting, "run_epoch", lambda *a, **k: epochs.append(1) or run_epoch(*a, **k))
+    same(search(tmp_path, 2), unbroken[:2])
+    assert len(epochs) < 2 * 3
+    assert not list(tmp_path.glob("running-*"))

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from jaxresp.tracking import ClassifierModel, set_model
+from jaxresp.tracking.pyfunc import ClassifierModel, set_model
 
 set_model(ClassifierModel())
