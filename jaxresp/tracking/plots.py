@@ -15,7 +15,7 @@ def curves_figure(histories: Sequence[Sequence[Mapping[str, float]]], title: str
     """Training and validation loss by epoch, a line per fold."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.2, 3.4))
+    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
     axes = figure.subplots()
     for k, history in enumerate(histories):
         epochs = range(1, len(history) + 1)
@@ -38,7 +38,7 @@ def history_figure(numbers: Sequence[int], scores: Sequence[float], pruned: Sequ
     from matplotlib.figure import Figure
 
     x, y, stopped = np.array(numbers) + 1, np.array(scores, float), np.array(pruned, bool)
-    figure = Figure(figsize=(5.2, 3.4))
+    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
     axes = figure.subplots()
     axes.plot(x[~stopped], y[~stopped], "o", color="C0", label="complete")
     if stopped.any():
@@ -54,9 +54,8 @@ def importance_figure(importance: Mapping[str, float]) -> Figure:
     from matplotlib.figure import Figure
 
     names = sorted(importance, key=lambda name: importance[name])
-    figure = Figure(figsize=(5.2, 1.2 + 0.3 * len(names)))
+    figure = Figure(figsize=(5.2, 1.2 + 0.3 * len(names)), layout="constrained")
     axes = figure.subplots()
     axes.barh(names, [importance[name] for name in names], color="C0")
     axes.set(xlabel="importance (PED-ANOVA)", title="what mattered", xlim=(0, 1))
-    figure.subplots_adjust(left=0.28, bottom=0.25)
     return figure

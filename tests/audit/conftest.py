@@ -100,13 +100,13 @@ class Auditor:
 @pytest.fixture(scope="package")
 def voices() -> Auditor:
     """A patient's windows share his voice, and his label; the disease is faint beside it."""
-    return Auditor(planted(voice=2.0, own=0.3, disease=0.5, patience=30, seed=2))
+    return Auditor(planted(voice=2.0, own=0.3, disease=0.5, patience=30, seed=4))
 
 
 @pytest.fixture(scope="package")
 def nothing() -> Auditor:
     """Labels that have nothing to do with sound or patient; patients have a voice, and windows differ."""
-    return Auditor(planted(voice=1.0, own=2.0, by_patient=False))
+    return Auditor(planted(voice=1.0, own=2.0, by_patient=False, seed=3))
 
 
 @pytest.fixture(scope="package")

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -123,12 +124,22 @@ def leave_result(work: Path, name: str, told: Result, classifier: Path) -> None:
 
 def trials(fit: Fit) -> list[Trial]:
     """Two that are complete, and one that was stopped after its first fold's second epoch."""
+
+    def told(n: int) -> dict[str, Any]:
+        return {"filters": 2, "dense": 8, "dropout": 0.1 + n / 10, "learning_rate": 0.001}
+
     complete = [
-        Trial(n, NETWORK, replace(TRAINING, dropout=0.1 + n / 10), (fit, replace(fit, score=0.5, best_epoch=2)))
+        Trial(
+            n,
+            NETWORK,
+            replace(TRAINING, dropout=0.1 + n / 10),
+            (fit, replace(fit, score=0.5, best_epoch=2)),
+            settings=told(n),
+        )
         for n in (0, 1)
     ]
     stopped = replace(fit, score=1.0, best_epoch=2, history=fit.history[:2])
-    return [*complete, Trial(2, NETWORK, replace(TRAINING, dropout=0.3), (stopped,), pruned="pruned in epoch 2")]
+    return [*complete, Trial(2, NETWORK, replace(TRAINING, dropout=0.3), (stopped,), "pruned in epoch 2", told(2))]
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,7 @@ def test_test_recordings_choose_nothing() -> None:
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_the_best_epochs_weights_come_back(schedule: str) -> None:
     """They are those of a training that stops there, and they have the score that was told."""
-    config = replace(CONFIG, max_epochs=12, patience=12, learning_rate=0.1, schedule=schedule, warmup_epochs=1.0)
+    config = replace(CONFIG, max_epochs=12, patience=12, learning_rate=0.2, schedule=schedule, warmup_epochs=1.0)
     found = fitted(config)
     losses = [each["validation_loss"] for each in found.history]
     assert found.score == min(losses)
