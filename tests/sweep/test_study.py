@@ -36,7 +36,14 @@ def test_the_settings_of_a_trial_are_what_it_was_trained_with(unbroken: tuple[Tr
         )
         fold = problem().folds[0]
         again = trial_module.fit(
-            bank(), LABELS, BINARY, trial.network, trial.training, train=fold.train, validation=fold.validation
+            bank(),
+            LABELS,
+            BINARY,
+            trial.network,
+            trial.training,
+            train=fold.train,
+            validation=fold.validation,
+            within=trial_module.shared_shape(trial.network),
         )
         assert again.history == trial.fits[0].history
 
