@@ -18,7 +18,7 @@ from looking import corpus, look, write
 from seeds import over_seeds
 from studying import Setting
 
-from jaxresp.run import RunConfig
+from jaxresp.run_config import RunConfig
 from jaxresp.train import TrainConfig
 
 NAME = "icbhi_official_cycles"

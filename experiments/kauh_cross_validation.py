@@ -19,7 +19,7 @@ from looking import corpus, look, write
 from seeds import over_seeds
 from studying import Setting
 
-from jaxresp.run import RunConfig
+from jaxresp.run_config import RunConfig
 from jaxresp.train import TrainConfig
 
 NAME = "kauh_cross_validation"

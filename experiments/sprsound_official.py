@@ -32,7 +32,7 @@ from seeds import over_seeds
 from studying import Setting
 
 from jaxresp.material import Material
-from jaxresp.run import RunConfig
+from jaxresp.run_config import RunConfig
 from jaxresp.taxonomy import task_named
 from jaxresp.train import TrainConfig
 

@@ -28,7 +28,7 @@ from jaxresp.frontend import FrontEnd
 from jaxresp.judging import judge
 from jaxresp.material import Material
 from jaxresp.models import NetworkConfig
-from jaxresp.run import RunConfig
+from jaxresp.run_config import RunConfig
 from jaxresp.run_report.finished import read_json
 from jaxresp.splits import make_split
 from jaxresp.sweep import Problem, sweep

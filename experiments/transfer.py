@@ -17,7 +17,8 @@ from looking import corpus, enter, shown, work, write
 
 from jaxresp.classifier import Classifier
 from jaxresp.evaluate.held_out import evaluate_held_out, lines
-from jaxresp.run import RunConfig, run
+from jaxresp.run import run
+from jaxresp.run_config import RunConfig
 from jaxresp.train import TrainConfig
 
 NAME = "transfer"

@@ -12,7 +12,7 @@ from jaxresp import cli_settings
 
 if TYPE_CHECKING:
     from jaxresp.corpus import Corpus
-    from jaxresp.run import RunConfig, Searching
+    from jaxresp.run_config import RunConfig, Searching
 
 TASKS = (
     "binary", "multiclass", "multiclass-literature", "diagnosis", "obstructive",
@@ -192,7 +192,7 @@ def design(prepared: Path, out: Path, task: str, epochs: int, folds: int, seed: 
 
 def _searching(options: dict[str, Any]) -> tuple[Searching, dict[str, Any]]:
     """Who works on the study and where it is kept: no part of what is run, so a run goes on with others."""
-    from jaxresp.run import Searching
+    from jaxresp.run_config import Searching
 
     rest = dict(options)
     return Searching(**{name: rest.pop(name) for name in ("storage_url", "study_name", "workers")}), rest
@@ -208,7 +208,7 @@ def config_of(
     tracking_uri: str | None = None,
     **more: Any,
 ) -> RunConfig:
-    from jaxresp.run import RunConfig
+    from jaxresp.run_config import RunConfig
     from jaxresp.train import TrainConfig
 
     del tracking_uri  # where it is logged is no part of what is run
@@ -243,7 +243,6 @@ def execute(
     from jaxresp.allocator import keep_freed
     from jaxresp.compilation import use_persistent_cache
     from jaxresp.display import print_results, progress_display
-    from jaxresp.run import Searching
     from jaxresp.run import run as run_all
 
     keep_freed()
@@ -251,9 +250,7 @@ def execute(
     describe(corpus)
     console = Console()
     with progress_display(console) as progress:
-        results = run_all(
-            corpus, work, config, tracking_uri=tracking_uri, progress=progress, searching=searching or Searching()
-        )
+        results = run_all(corpus, work, config, tracking_uri=tracking_uri, progress=progress, searching=searching)
     print_results(console, results)
     click.echo(f"Classifiers, report.html, report.md and MLflow store: {work}")
 

@@ -16,7 +16,7 @@ import scipy.stats
 from jaxresp.corpus import interval_corpus
 from jaxresp.evaluate.metrics import classification_metrics
 from jaxresp.material import Material
-from jaxresp.run import RunConfig
+from jaxresp.run_config import RunConfig
 from jaxresp.run_report.finished import answers_of
 from jaxresp.taxonomy import CYCLES_BINARY
 from jaxresp.train import TrainConfig

@@ -20,7 +20,8 @@ from jaxresp.evaluate.result import Result
 from jaxresp.features import FeatureBank, build_bank
 from jaxresp.frontend import FRONTENDS
 from jaxresp.models import NetworkConfig
-from jaxresp.run import RunConfig, run
+from jaxresp.run import run
+from jaxresp.run_config import RunConfig
 from jaxresp.splits import PatientLeak, cross_validation, grouped_stratified_folds
 from jaxresp.sweep import Problem, Trial, best_trial, fit_final
 from jaxresp.taxonomy import BINARY, MULTICLASS, TASKS

@@ -48,6 +48,7 @@ ABOVE_THE_ROOMS = {
     "jaxresp.display",
     "jaxresp.judging",
     "jaxresp.run",
+    "jaxresp.run_config",
     "jaxresp.tracking.model",
 }
 PROBE = """

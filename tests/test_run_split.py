@@ -21,7 +21,8 @@ from jaxresp.corpus import Corpus, recording_of
 from jaxresp.display import print_results
 from jaxresp.evaluate.held_out import evaluate_held_out
 from jaxresp.evaluate.words import with_interval
-from jaxresp.run import RunConfig, run
+from jaxresp.run import run
+from jaxresp.run_config import RunConfig
 from jaxresp.run_report import load_results
 from jaxresp.splits import PatientLeak, SplitError, make_split
 from jaxresp.taxonomy import BINARY, DIAGNOSIS

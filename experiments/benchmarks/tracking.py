@@ -36,7 +36,8 @@ import psutil
 from jaxresp import tracking
 from jaxresp.compilation import use_persistent_cache
 from jaxresp.corpus import Corpus, load, prepare
-from jaxresp.run import RunConfig, run
+from jaxresp.run import run
+from jaxresp.run_config import RunConfig
 from jaxresp.synthetic import SyntheticConfig, write_corpus
 from jaxresp.tracking.finishing import finish_study
 from jaxresp.tracking.store import Store

@@ -19,7 +19,7 @@ from jaxresp.classifier import Classifier
 from jaxresp.corpus import load
 from jaxresp.frontend import BANDS
 from jaxresp.prediction import NOTICE
-from jaxresp.run import Searching
+from jaxresp.run_config import Searching
 from jaxresp.sweep import PRUNINGS, SearchSpace
 from jaxresp.sweep.space import ORIGINAL, SPACES, Choice, Whole
 from jaxresp.synthetic import SyntheticConfig

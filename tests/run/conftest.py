@@ -18,7 +18,8 @@ import jaxresp.tracking
 from jaxresp.classifier import Classifier
 from jaxresp.corpus import Corpus, load, prepare
 from jaxresp.features import FeatureBank, build_bank
-from jaxresp.run import RunConfig, run
+from jaxresp.run import run
+from jaxresp.run_config import RunConfig
 from jaxresp.sweep import SearchSpace
 from jaxresp.sweep.space import ORIGINAL, SPACES, Choice, Whole
 from jaxresp.synthetic import SyntheticConfig, write_corpus

@@ -17,7 +17,7 @@ from jaxresp import shipped
 from jaxresp.classifier import Classifier
 from jaxresp.corpus import load
 from jaxresp.evaluate import report, tables
-from jaxresp.run import RunConfig
+from jaxresp.run_config import RunConfig
 from jaxresp.run_report import load_results
 from jaxresp.taxonomy import BINARY, MULTICLASS
 

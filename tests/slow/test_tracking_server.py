@@ -24,7 +24,8 @@ import jaxresp.sweep
 import jaxresp.tracking.tracker
 from jaxresp.corpus import Corpus, load, prepare
 from jaxresp.progress import Standing
-from jaxresp.run import RunConfig, run
+from jaxresp.run import run
+from jaxresp.run_config import RunConfig
 from jaxresp.run_report import load_results
 from jaxresp.sweep import SearchSpace
 from jaxresp.sweep.space import ORIGINAL, SPACES, Choice, Whole
