@@ -78,7 +78,7 @@ def _compute_in_callers_thread() -> None:
     """A call of a network runs in the thread that makes it. Before JAX's first use.
 
     As many sounds are worked on at a time as there are cores. XLA's own threads beside them would only take turns with
-    them, and each hand-over costs: without, a network takes a fifth less processor time, and a lone sound 1 to 2 ms
+    them, and each hand-over costs: without, a network takes a fifth less processor time, and a lone sound at most 1 ms
     longer. XLA has no setting for it but this variable, which it reads once (xla/pjrt/utils.cc).
     """
     jax.config.update("jax_cpu_enable_async_dispatch", False)
