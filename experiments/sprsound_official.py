@@ -14,8 +14,8 @@ where the lower end of the interval over patients is above.
 
 Expected time: about a minute of processor time for a setting or a seed of recordings, half of that for events; all four
 tasks with five seeds half an hour beside other work.
-Expected number (SPRSound Score, mean of five seeds with Student's 95 % interval; results/ has all sides and the ends
-over patients): on the inter-patient test 2-1 .626 [.589-.663], 2-2 .373 [.301-.445], 1-1 .803 [.791-.814], 1-2 .546
+Expected number: SPRSound Score, mean of five seeds with Student's 95 % interval (results/ has all sides and the ends
+over patients). On the inter-patient test 2-1 .626 [.589-.663], 2-2 .373 [.301-.445], 1-1 .803 [.791-.814], 1-2 .546
 [.500-.592]; combined 2-1 .594, 2-2 .362, 1-1 .823, 1-2 .573. That is .15 and .18 below the best published of 2-1 and
 2-2. On the quarter of training patients who validated, and who also chose the epoch, it was .746 [.66-.82], .650
 [.60-.69], .891 [.83-.92] and .647 [.59-.69] (one seed). What falls is specificity: every answer is for equally frequent
