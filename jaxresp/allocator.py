@@ -21,7 +21,7 @@ def keep_freed() -> None:
     """For training on a CPU: what a step frees is the next one's. Call it before JAX starts its threads.
 
     By default the tens of megabytes of a step go back to the system after each, and the next one waits for every page
-    of them to be made anew: a third of its processor time (experiments/benchmarks/training_step.py).
+    of them to be made anew: a quarter of its processor time (experiments/benchmarks/training_step.py).
     """
     if mallopt := _libc("mallopt"):
         mallopt(_M_ARENA_MAX, 1)  # other heaps than the first are cut into pieces of 64 MB
