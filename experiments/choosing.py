@@ -138,7 +138,7 @@ def _try(
 ) -> Tried:
     (frontend,) = setting.config.frontends()
     asked, config = material.rows(task), setting.config
-    variants = config.variants if frontend.augments and config.training.balance != "smote" else 0
+    variants = config.variants_of(frontend)
     bank = material.features(task, frontend, config.window_of(task), variants=variants, seed=config.seed)
     mine = {"setting": setting.to_json(), "corpus": corpus_identity(material.corpus), "jax": jax.__version__}
     claim(folder / "setting.json", mine)

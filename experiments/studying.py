@@ -94,7 +94,7 @@ def _one_model(
     asked, window = material.rows(task), config.window_of(task)
 
     def features_of(each: FrontEnd) -> FeatureBank:
-        variants = config.variants if each.augments and config.training.balance != "smote" else 0
+        variants = config.variants_of(each)
         return material.features(task, each, window, variants=variants, seed=config.seed)
 
     problem = Problem(

@@ -14,17 +14,14 @@ import click
 
 import jaxresp
 from jaxresp import cli_audit, cli_data, cli_train
+from jaxresp.cli_settings import FOLDER, NEW, SOURCE
 from jaxresp.errors import JaxrespError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from jaxresp.corpus import Corpus
 
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_SOURCE = click.Path(exists=True, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_NEW = click.Path(file_okay=False, path_type=Path)
 _PAGE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -60,8 +57,8 @@ for _command in (cli_train.run, cli_train.train, cli_train.sweep, cli_train.desi
 
 
 @cli.command()
-@click.argument("source", type=_SOURCE)
-@click.option("--data", type=_NEW, default=Path("data"), help="Where prepared datasets are kept.")
+@click.argument("source", type=SOURCE)
+@click.option("--data", type=NEW, default=Path("data"), help="Where prepared datasets are kept.")
 @click.option("--dataset", help="What SOURCE is, such as icbhi; guessed from its file names if not given.")
 @click.option("--config", default="recordings_16k", help="Which configuration of the dataset.")
 @click.option("--partial", is_flag=True, help="Fewer recordings than were published will do.")
@@ -81,20 +78,20 @@ def prepare(source: Path, data: Path, dataset: str | None, config: str, partial:
 
 
 @cli.command()
-@click.argument("prepared", type=_FOLDER)
-@click.option("--out", type=_NEW, help="The report's folder.  [default: explore-NAME here]")
+@click.argument("prepared", type=FOLDER)
+@click.option("--out", type=NEW, help="The report's folder.  [default: explore-NAME here]")
 @click.option("--with-sound", is_flag=True, help="Short clips in the page: it must then stay with you.")
 @click.option("--seed", default=0, help="Of the recordings shown, the folds and the intervals.")
 def explore(prepared: Path, out: Path | None, with_sound: bool, seed: int) -> None:
     """A page about a PREPARED dataset: who and what is in it, and what it gives away without listening."""
     from jaxresp.explore import ExploreConfig, write_report
 
-    loaded = _load(prepared)
+    loaded = cli_train.load(prepared)
     click.echo(write_report(loaded, out or Path(f"explore-{loaded.name}"), ExploreConfig(with_sound, seed)))
 
 
 @cli.command()
-@click.argument("work", type=_FOLDER)
+@click.argument("work", type=FOLDER)
 def status(work: Path) -> None:
     """Where a run stands: models and trials done, the best so far, time left. It may be at work meanwhile."""
     from jaxresp.progress import read_progress, status_lines
@@ -104,7 +101,7 @@ def status(work: Path) -> None:
 
 
 @cli.command()
-@click.argument("prepared", type=_FOLDER, nargs=-1, required=True)
+@click.argument("prepared", type=FOLDER, nargs=-1, required=True)
 @click.option("--task", help="Whose classes stand on the sides; by default the first that fits the recordings.")
 @click.option("--folds", default=3, help="Patient-disjoint folds.")
 @click.option("--seed", default=0, help="Of folds and of validation patients.")
@@ -117,7 +114,7 @@ def splits(prepared: tuple[Path, ...], task: str | None, folds: int, seed: int) 
     from jaxresp.splits.printing import print_splits
     from jaxresp.taxonomy import task_named
 
-    corpora = [_load(folder) for folder in prepared]
+    corpora = [cli_train.load(folder) for folder in prepared]
     corpus = combine(corpora) if len(corpora) > 1 else corpora[0]
     cli_train.describe(corpus)
     chosen = first_task(corpus) if task is None else task_named(task)
@@ -126,8 +123,8 @@ def splits(prepared: tuple[Path, ...], task: str | None, folds: int, seed: int) 
 
 
 @cli.command()
-@click.argument("path", type=_FOLDER)
-@click.option("--data", type=_FOLDER, help="A prepared dataset of patients the Classifier was not trained on.")
+@click.argument("path", type=FOLDER)
+@click.option("--data", type=FOLDER, help="A prepared dataset of patients the Classifier was not trained on.")
 @click.option("--html", type=_PAGE, help="Write the report of a finished run, one page, into this file.")
 def evaluate(path: Path, data: Path | None, html: Path | None) -> None:
     """The table of a finished run (PATH is its work folder), or a Classifier directory on other patients (--data)."""
@@ -149,13 +146,13 @@ def evaluate(path: Path, data: Path | None, html: Path | None) -> None:
     from jaxresp.classifier import Classifier
     from jaxresp.evaluate.held_out import evaluate_held_out, lines
 
-    classifier, corpus = Classifier.load(path), _load(data)
+    classifier, corpus = Classifier.load(path), cli_train.load(data)
     click.echo("\n".join(lines(classifier, corpus, evaluate_held_out(classifier, corpus))))
 
 
 @cli.command()
 @click.argument("files", type=_FILE, nargs=-1, required=True)
-@click.option("--model", type=_FOLDER, required=True, help="A Classifier directory.")
+@click.option("--model", type=FOLDER, required=True, help="A Classifier directory.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line, with the timeline.")
 @click.option(
     "--prevalence",
@@ -194,7 +191,7 @@ def predict(files: tuple[Path, ...], model: Path, as_json: bool, prevalence: tup
 
 
 @cli.command()
-@click.argument("work", type=_FOLDER)
+@click.argument("work", type=FOLDER)
 def export(work: Path) -> None:
     """Put a finished run (its WORK folder) into BentoML's model store: six Classifiers and what is known of them."""
     for tag in _bento("store").store_classifiers(work):
@@ -202,7 +199,7 @@ def export(work: Path) -> None:
 
 
 @cli.command()
-@click.argument("work", type=_FOLDER, required=False)
+@click.argument("work", type=FOLDER, required=False)
 @click.option("--port", default=3000)
 @click.option("--host", default="127.0.0.1")
 def serve(work: Path | None, port: int, host: str) -> None:
@@ -217,8 +214,8 @@ def serve(work: Path | None, port: int, host: str) -> None:
 
 
 @cli.command()
-@click.argument("out", type=_NEW)
-@click.option("--from", "work", type=_FOLDER, help="A finished run's work folder.  [default: what was exported]")
+@click.argument("out", type=NEW)
+@click.option("--from", "work", type=FOLDER, help="A finished run's work folder.  [default: what was exported]")
 @click.option("--title", default="Respiratory sounds", help="Of the Space.")
 @click.option(
     "--i-may-publish", "may_publish", is_flag=True, help="Models of patients' recordings: you have cleared it."
@@ -232,7 +229,7 @@ def space(out: Path, work: Path | None, title: str, may_publish: bool) -> None:
 
 
 @cli.command()
-@click.option("--work", type=_NEW, default=Path("demo"), help="Where everything is written.")
+@click.option("--work", type=NEW, default=Path("demo"), help="Where everything is written.")
 @click.option("--port", default=3000)
 @click.option("--serve/--no-serve", "then_serve", default=True, help="Serve at the end, or stop before.")
 def demo(work: Path, port: int, then_serve: bool) -> None:
@@ -250,12 +247,6 @@ def demo(work: Path, port: int, then_serve: bool) -> None:
         click.echo(f"exported {tag}")
     if then_serve:
         sys.exit(_bento("serve").serve(port, "127.0.0.1"))
-
-
-def _load(prepared: Path) -> Corpus:
-    from jaxresp import corpus
-
-    return corpus.load(prepared)
 
 
 def _bento(module: str) -> ModuleType:

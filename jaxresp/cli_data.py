@@ -7,10 +7,9 @@ from pathlib import Path
 
 import click
 
+from jaxresp.cli_settings import NEW
 from jaxresp.errors import JaxrespError
 from jaxresp.fetch.sources import SOURCES, Source
-
-_NEW = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group()
@@ -36,7 +35,10 @@ def list_() -> None:
 @data.command()
 @click.argument("corpus", type=click.Choice(list(SOURCES)))
 @click.option(
-    "--to", type=_NEW, default=Path("recordings"), help="The corpus becomes a folder of its own name in this one."
+    "--to",
+    type=NEW,
+    default=Path("recordings"),
+    help="The corpus becomes a folder of its own name in this one.",
 )
 def fetch(corpus: str, to: Path) -> None:
     """Download CORPUS and lay it out for `jaxresp prepare`.

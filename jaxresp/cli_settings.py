@@ -1,10 +1,15 @@
-"""What the command line can tell a training, beside what every run can be told."""
+"""What several commands share: kinds of paths, and what a training can be told."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+SOURCE = click.Path(exists=True, path_type=Path)
+NEW = click.Path(file_okay=False, path_type=Path)
 
 BALANCES = ("class_weights", "balanced_sampling", "oversampling", "smote", "none")
 SCHEDULES = ("constant", "cosine")

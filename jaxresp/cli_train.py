@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jaxresp import cli_settings
+from jaxresp.cli_settings import FOLDER, NEW, SOURCE
 
 if TYPE_CHECKING:
     from jaxresp.corpus import Corpus
@@ -22,10 +23,6 @@ FEATURES = ("mfcc", "logmel", "augmented")
 BANDS = ("wide", "common")
 SPACES = ("original", "wide")
 PRUNINGS = ("median", "hyperband", "none")
-
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_SOURCE = click.Path(exists=True, path_type=Path)
-_NEW = click.Path(file_okay=False, path_type=Path)
 
 
 def _run_options(command: Any) -> Any:
@@ -94,8 +91,8 @@ def _one_model(command: Any) -> Any:
 
 
 @click.command()
-@click.argument("source", type=_SOURCE)
-@click.option("--work", type=_NEW, required=True, help="Where everything is written; the same folder continues.")
+@click.argument("source", type=SOURCE)
+@click.option("--work", type=NEW, required=True, help="Where everything is written; the same folder continues.")
 @click.option(
     "--trials", default=2, help="Settings tried per model: the defaults, then drawn ones. Time grows with it."
 )
@@ -109,8 +106,8 @@ def run(source: Path, work: Path, trials: int, partial: bool, **options: Any) ->
 
 
 @click.command()
-@click.argument("prepared", type=_FOLDER)
-@click.option("--work", type=_NEW, required=True, help="Where everything is written; the same folder continues.")
+@click.argument("prepared", type=FOLDER)
+@click.option("--work", type=NEW, required=True, help="Where everything is written; the same folder continues.")
 @_one_model
 @click.option("--filters", default=16, help="Filters of the first block.")
 @click.option("--dense", default=128, help="Units of the dense layer.")
@@ -119,12 +116,12 @@ def run(source: Path, work: Path, trials: int, partial: bool, **options: Any) ->
 def train(prepared: Path, work: Path, task: str, features: str, **options: Any) -> None:
     """Train and evaluate one model with given settings, on a PREPARED dataset."""
     config = config_of(tasks=(task,), features=(features,), trials=1, **options)
-    execute(_load(prepared), work, config, options["tracking_uri"])
+    execute(load(prepared), work, config, options["tracking_uri"])
 
 
 @click.command()
-@click.argument("prepared", type=_FOLDER)
-@click.option("--work", type=_NEW, required=True, help="Where everything is written; the same folder continues.")
+@click.argument("prepared", type=FOLDER)
+@click.option("--work", type=NEW, required=True, help="Where everything is written; the same folder continues.")
 @_one_model
 @click.option("--trials", default=20, help="Settings to try.")
 @_search_options("median")
@@ -133,7 +130,7 @@ def sweep(prepared: Path, work: Path, task: str, features: str, trials: int, **o
     """Tune one model by Optuna on a PREPARED dataset; the first settings tried are the defaults."""
     searching, options = _searching(options)
     config = config_of(tasks=(task,), features=(features,), trials=trials, **options)
-    execute(_load(prepared), work, config, options["tracking_uri"], searching)
+    execute(load(prepared), work, config, options["tracking_uri"], searching)
 
 
 def _several(name: str, choices: Sequence[str], what: str) -> Any:
@@ -143,8 +140,8 @@ def _several(name: str, choices: Sequence[str], what: str) -> Any:
 
 
 @click.command()
-@click.argument("prepared", type=_FOLDER)
-@click.option("--out", type=_NEW, required=True, help="Where the table is written; the same folder continues.")
+@click.argument("prepared", type=FOLDER)
+@click.option("--out", type=NEW, required=True, help="Where the table is written; the same folder continues.")
 @click.option("--task", type=click.Choice(TASKS), default="binary")
 @_several("--band", BANDS, "What is heard")
 @_several("--balance", cli_settings.BALANCES, "What is done about rare classes")
@@ -181,7 +178,7 @@ def design(prepared: Path, out: Path, task: str, epochs: int, folds: int, seed: 
         click.confirm("begin?", default=True, abort=True)
     keep_freed()
     use_persistent_cache()
-    corpus = _load(prepared)
+    corpus = load(prepared)
     describe(corpus)
     console = Console()
     with progress_display(console) as listener:
@@ -240,7 +237,7 @@ def execute(
 ) -> None:
     from rich.console import Console
 
-    from jaxresp.allocator import keep_freed
+    from jaxresp.allocator import give_back, keep_freed
     from jaxresp.compilation import use_persistent_cache
     from jaxresp.display import print_results, progress_display
     from jaxresp.run import run as run_all
@@ -251,11 +248,12 @@ def execute(
     console = Console()
     with progress_display(console) as progress:
         results = run_all(corpus, work, config, tracking_uri=tracking_uri, progress=progress, searching=searching)
+    give_back()  # the demo goes on to serve, and this process only waits
     print_results(console, results)
     click.echo(f"Classifiers, report.html, report.md and MLflow store: {work}")
 
 
-def _load(prepared: Path) -> Corpus:
+def load(prepared: Path) -> Corpus:
     from jaxresp import corpus
 
     return corpus.load(prepared)

@@ -237,10 +237,11 @@ def _one_model(
         )
         write_whole(folder / "out_of_fold.csv", table)
         write_whole(folder / "folds.json", json.dumps(problem.split.proof, indent=2) + "\n")
-        write_whole(folder / "result.json", json.dumps(result.to_json(), indent=2) + "\n")
-        tracker.finish_study(study)
         checkpoint.unlink(missing_ok=True)
         shutil.rmtree(folder / "banks", ignore_errors=True)  # there only where a front end was tuned
+        # Last: with it the model is finished, and nobody comes back to clear up.
+        write_whole(folder / "result.json", json.dumps(result.to_json(), indent=2) + "\n")
+        tracker.finish_study(study)
     except BaseException as error:  # Ctrl-C too: the run must not stand in MLflow as still going
         tracker.fail_study(study, f"{type(error).__name__}: {error}")
         raise
@@ -258,7 +259,7 @@ def _compared(work: Path, results: tuple[Result, ...], seed: int) -> tuple[Compa
 
 
 def _features(material: Material, task: Task, frontend: FrontEnd, config: RunConfig) -> FeatureBank:
-    variants = config.variants if frontend.augments and config.training.balance != "smote" else 0
+    variants = config.variants_of(frontend)
     return material.features(task, frontend, config.window_of(task), variants=variants, seed=config.seed)
 
 

@@ -76,6 +76,10 @@ class RunConfig:
         """How what a task answers is cut."""
         return self.window or WINDOWS[task.unit]
 
+    def variants_of(self, frontend: FrontEnd) -> int:
+        """Augmented versions of each training window; none where SMOTE makes examples of clean ones."""
+        return self.variants if frontend.augments and self.training.balance != "smote" else 0
+
     def frontends(self) -> tuple[FrontEnd, ...]:
         """The front ends of this run.
 

@@ -29,6 +29,7 @@ def peak_gb() -> float:
 
 def go(prepared: Path, features: str, epochs: int, filters: int) -> list[tuple[str, float]]:
     """The whole way in this process: what was done, and the peak after it in GB."""
+    from jaxresp.allocator import keep_freed
     from jaxresp.corpus import load
     from jaxresp.features import build_bank
     from jaxresp.frontend import frontend_named
@@ -38,6 +39,7 @@ def go(prepared: Path, features: str, epochs: int, filters: int) -> list[tuple[s
     from jaxresp.train import TrainConfig, fit
     from jaxresp.window import WindowConfig
 
+    keep_freed()  # as the commands that train do
     told = [("libraries", peak_gb())]
     corpus = load(prepared)
     told.append((f"corpus loaded: {len(corpus)} recordings, {corpus.samples.nbytes / 1e6:,.0f} MB", peak_gb()))

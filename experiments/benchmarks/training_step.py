@@ -2,7 +2,7 @@
 
     python experiments/benchmarks/training_step.py [--filters 16] [--repeats 15] [--write FILE]
 
-Expected: about five minutes on two cores. PyTorch is no dependency of the project: `pip install torch` brings the
+Expected: under two minutes on two quiet cores. PyTorch is no dependency of the project: `pip install torch` brings the
 rival, and without it its rows are left out with that reason. Both have the same weights (checked by their logits),
 batch, float32, AdamW and two threads; PyTorch runs with contiguous and with channels-last tensors, and the faster one
 counts. Sides alternate within each repeat, with a pause in which the other's threads come to rest; numbers are medians.

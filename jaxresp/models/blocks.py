@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -181,3 +182,53 @@ class Head(nnx.Module):
         positions = tuple(range(1, x.ndim - 1))
         pooled = jnp.concatenate([x.mean(positions), x.max(positions)], axis=-1)
         return nnx.relu(self.dense(pooled))
+
+
+class ConvNetwork(nnx.Module):
+    """Blocks of f, 2f, 4f … filters, mean and maximum over what is left of time (and band), a dense layer, logits."""
+
+    #: A dense unit without weights changes nothing: see jaxresp.train.stacking.
+    can_be_padded: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        n_channels: int,
+        n_outputs: int,
+        *,
+        filters: int,
+        dense: int,
+        blocks: int,
+        window: tuple[int, ...],
+        rngs: nnx.Rngs,
+    ):
+        widths = [n_channels, *(filters << i for i in range(blocks))]
+        self.n_blocks = blocks
+        for i in range(blocks):  # block1, block2, … are their names in stored weights
+            setattr(self, f"block{i + 1}", ConvBlock(widths[i], widths[i + 1], window, rngs=rngs))
+        self.head = Head(widths[-1], dense, n_outputs, rngs=rngs)
+
+    def __call__(
+        self,
+        features: Float[Array, "batch frames coefficients"],
+        *,
+        key: PRNGKeyArray | None = None,
+        dropout_rate: Float[Array, ""] | float = 0.0,
+    ) -> Float[Array, "batch outputs"]:
+        """Features → logits. With a key the network is in training: batch statistics and dropout."""
+        return self.head(self._positions(features, train=key is not None), key=key, dropout_rate=dropout_rate)
+
+    def embed(self, features: Float[Array, "batch frames coefficients"]) -> Float[Array, "batch dense"]:
+        """Features → what the logits are a linear map of."""
+        return self.head.embed(self._positions(features, train=False))
+
+    def seen(self, features: Float[Array, "batch frames coefficients"]) -> Float[Array, "batch *spatial channels"]:
+        """The features by what filters move along, and by channels."""
+        raise NotImplementedError
+
+    def _positions(
+        self, features: Float[Array, "batch frames coefficients"], *, train: bool
+    ) -> Float[Array, "batch *positions channels"]:
+        x = self.seen(features)
+        for i in range(self.n_blocks):
+            x = getattr(self, f"block{i + 1}")(x, train=train)
+        return x

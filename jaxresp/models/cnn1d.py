@@ -5,19 +5,16 @@ from __future__ import annotations
 from typing import ClassVar
 
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
-from jaxresp.models.blocks import ConvBlock, Head
+from jaxresp.models.blocks import ConvNetwork
 
 
-class Cnn1d(nnx.Module):
-    """Blocks of f, 2f, 4f … filters of a few frames, mean and maximum over time, a dense layer, logits."""
+class Cnn1d(ConvNetwork):
+    """Filters of a few frames."""
 
     #: Frames that a filter spans.
     kernel: ClassVar[int] = 5
-
-    #: A dense unit without weights changes nothing: see jaxresp.train.stacking.
-    can_be_padded: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -30,30 +27,9 @@ class Cnn1d(nnx.Module):
         kernel: int = 5,
         rngs: nnx.Rngs,
     ):
-        widths = [n_coefficients, *(filters << i for i in range(blocks))]
-        self.n_blocks = blocks
-        for i in range(blocks):  # block1, block2, … are their names in stored weights
-            setattr(self, f"block{i + 1}", ConvBlock(widths[i], widths[i + 1], (kernel,), rngs=rngs))
-        self.head = Head(widths[-1], dense, n_outputs, rngs=rngs)
+        super().__init__(
+            n_coefficients, n_outputs, filters=filters, dense=dense, blocks=blocks, window=(kernel,), rngs=rngs
+        )
 
-    def __call__(
-        self,
-        features: Float[Array, "batch frames coefficients"],
-        *,
-        key: PRNGKeyArray | None = None,
-        dropout_rate: Float[Array, ""] | float = 0.0,
-    ) -> Float[Array, "batch outputs"]:
-        """Features → logits. With a key the network is in training: batch statistics and dropout."""
-        return self.head(self._positions(features, train=key is not None), key=key, dropout_rate=dropout_rate)
-
-    def embed(self, features: Float[Array, "batch frames coefficients"]) -> Float[Array, "batch dense"]:
-        """Features → what the logits are a linear map of."""
-        return self.head.embed(self._positions(features, train=False))
-
-    def _positions(
-        self, features: Float[Array, "batch frames coefficients"], *, train: bool
-    ) -> Float[Array, "batch *positions channels"]:
-        x = features
-        for i in range(self.n_blocks):
-            x = getattr(self, f"block{i + 1}")(x, train=train)
-        return x
+    def seen(self, features: Float[Array, "batch frames coefficients"]) -> Float[Array, "batch frames coefficients"]:
+        return features

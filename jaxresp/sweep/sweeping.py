@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from jaxresp.errors import JaxrespError
-from jaxresp.importance import write_importances
 from jaxresp.sweep import workers as worker_processes
 from jaxresp.sweep.answers import best_trial, chosen_trial
+from jaxresp.sweep.importance import write_importances
 from jaxresp.sweep.problem import Problem
 from jaxresp.sweep.space import ORIGINAL, SearchSpace
 from jaxresp.sweep.storages import open_store

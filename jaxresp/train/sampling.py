@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Sharding
-from jaxtyping import Array, Float32, Int, Int32
+from jaxtyping import Int, Int32
 
 from jaxresp.balance import class_weights, even_order, smote
 from jaxresp.features import FeatureBank
@@ -68,11 +67,6 @@ class Sampler:
         if config.balance == "class_weights":
             self.weights = class_weights(self.y, len(task.classes))
         self.steps = -(-len(self._order(np.random.default_rng(0))) // config.batch_size)
-
-    @cached_property
-    def x(self) -> Float32[Array, "n variants frames coefficients"]:
-        """Every row, standardised: a copy on the device, for who trains several networks at once on these rows."""
-        return jnp.asarray(standardise(self.source[self.place], self.by))
 
     def plan(self, epoch: int) -> Plan:
         """What an epoch shows: a function of the seed and the epoch alone."""

@@ -31,6 +31,7 @@ from jaxresp.train import (
     to_arrays,
     window_logits,
 )
+from jaxresp.train.epoch import one_step
 
 NETWORK = NetworkConfig("cnn1d", filters=2, dense=8)
 CONFIG = TrainConfig(batch_size=8, max_epochs=4, learning_rate=0.01)
@@ -264,6 +265,17 @@ def test_arrays_that_lack_one_name_it(lost: str) -> None:
 def test_something_must_end_the_training_and_one_thing_only(both: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="either validation recordings or a number of epochs"):
         fitted(**both)
+
+
+def test_networks_of_several_dense_widths_share_what_is_compiled() -> None:
+    def steps_compiled(dense: int) -> int:
+        network = replace(NETWORK, dense=dense)
+        fitted_in = replace(NETWORK, dense=24)
+        how = {"train": TRAIN, "validation": VALIDATION, "within": fitted_in}
+        fit(bank(), LABELS, BINARY, network, replace(CONFIG, max_epochs=1), **how)
+        return int(one_step._cache_size())
+
+    assert steps_compiled(8) == steps_compiled(16) == steps_compiled(24)
 
 
 @pytest.mark.parametrize("name", ["cnn1d", "cnn2d"])

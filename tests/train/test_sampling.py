@@ -125,11 +125,16 @@ def test_all_variants_are_shown_in_time(balance: str) -> None:
     assert len(seen) == N * VARIANTS
 
 
+def rows_of(of: Sampler) -> np.ndarray:
+    """Every row, standardised as a step standardises it."""
+    return np.asarray(standardise(of.source[of.place], of.by))
+
+
 @pytest.mark.parametrize("balance", ["class_weights", "balanced_sampling", "oversampling", "none"])
 def test_rows_are_the_training_windows_standardised_and_know_whose_they_are(balance: str) -> None:
     found = sampler(balance)
     expected = standardise(bank().features[ROWS], fit_standardisation(bank().clean[ROWS]))
-    np.testing.assert_allclose(found.x, expected, rtol=1e-6)
+    np.testing.assert_allclose(rows_of(found), expected, rtol=1e-6)
     np.testing.assert_array_equal(found.y, Y)
     np.testing.assert_array_equal(found.recording, RECORDING[ROWS])
 
@@ -138,13 +143,15 @@ def test_smote_keeps_clean_windows_only_and_adds_rows_of_nobody_until_classes_ar
     """No made-up row lies between two distorted windows."""
     found = sampler("smote")
     clean = standardise(bank().clean[ROWS], fit_standardisation(bank().clean[ROWS]))
-    assert found.x.shape == (3 * LARGEST, 1, 4, 2)
-    np.testing.assert_allclose(found.x[:N, 0], clean, rtol=1e-5, atol=1e-5)
+    assert rows_of(found).shape == (3 * LARGEST, 1, 4, 2)
+    np.testing.assert_allclose(rows_of(found)[:N, 0], clean, rtol=1e-5, atol=1e-5)
     assert np.bincount(found.y).tolist() == [LARGEST] * 3
     np.testing.assert_array_equal(found.recording, np.append(RECORDING[ROWS], np.full(3 * LARGEST - N, -1)))
     assert (found.plan(1).variant == 0).all()
     lowest, highest = clean.min(0), clean.max(0)
-    assert (np.asarray(found.x[N:, 0]) >= lowest - 1e-5).all() and (np.asarray(found.x[N:, 0]) <= highest + 1e-5).all()
+    assert (np.asarray(rows_of(found)[N:, 0]) >= lowest - 1e-5).all() and (
+        np.asarray(rows_of(found)[N:, 0]) <= highest + 1e-5
+    ).all()
 
 
 def test_only_class_weights_weigh_and_then_every_class_the_same() -> None:

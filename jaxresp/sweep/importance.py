@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import optuna
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import TrialState
 
 from jaxresp.files import write_whole
-
-if TYPE_CHECKING:
-    import optuna
 
 #: Complete trials; the importance of fewer is that of chance.
 FEWEST_TRIALS = 10
@@ -20,9 +20,6 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
     Empty where fewer than FEWEST_TRIALS are complete, or where they differ in nothing.
     """
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-    from optuna.trial import TrialState
-
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(complete) < FEWEST_TRIALS or len({trial.value for trial in complete}) < 2:
         return {}

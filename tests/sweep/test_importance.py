@@ -10,7 +10,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from jaxresp.importance import FEWEST_TRIALS, importances, write_importances
+from jaxresp.sweep.importance import FEWEST_TRIALS, importances, write_importances
 
 
 def study(n: int, score=lambda rate, dropout: math.log10(rate) ** 2) -> optuna.Study:
