@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soxr
 
-from jaxresp import cli
+from jaxresp import cli, cli_train
 from jaxresp.explore import ExploreConfig, ExploreError, explore, overview, write_report
 from jaxresp.explore import report as writing
 from jaxresp.explore import statistics as stats
@@ -298,7 +298,7 @@ def call(*words):
 
 
 def test_the_command_writes_beside_the_user_unless_told(quick, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "_load", lambda prepared: quick)
+    monkeypatch.setattr(cli_train, "load", lambda prepared: quick)
     monkeypatch.chdir(tmp_path)
     assert call("explore", tmp_path)[:2] == (0, "explore-little/index.html\n")
     assert (tmp_path / "explore-little" / "index.html").is_file()
