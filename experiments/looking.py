@@ -61,7 +61,7 @@ def training_side(whole: Corpus) -> Corpus:
 
 
 def look(
-    experiment: str, whole: Corpus, setting: Setting, seeds: Sequence[int]
+    experiment: str, whole: Corpus, setting: Setting, seeds: Sequence[int], **also: Any
 ) -> tuple[list[tuple[Result, ...]], dict[str, dict[str, Side]]]:
     """Train with every seed, and read what the split tests. Entered in the ledger before it is read.
 
@@ -70,13 +70,14 @@ def look(
         whole: the corpus.
         setting: of every run but the seed.
         seeds: of the runs.
+        also: what else is decided before the test is read, for the ledger.
 
     Returns:
         the results of each seed; and of every model, where there are several seeds, what they reach together.
     """
-    enter(experiment, whole, setting.config.split, setting.to_json() | {"seeds": list(seeds)})
+    enter(experiment, whole, setting.config.split, setting.to_json() | {"seeds": list(seeds)} | also)
     material = Material(whole)
-    folders = {seed: work() / "experiments" / experiment / f"seed-{seed}" for seed in seeds}
+    folders = {seed: seed_folder(experiment, seed) for seed in seeds}
     runs = [
         studied(material, folder, replace(setting, config=replace(setting.config, seed=seed)), shown)
         for seed, folder in folders.items()
@@ -87,6 +88,11 @@ def look(
         for result in several
     }
     return runs, together
+
+
+def seed_folder(experiment: str, seed: int) -> Path:
+    """Where a look keeps the study of a seed."""
+    return work() / "experiments" / experiment / f"seed-{seed}"
 
 
 def enter(experiment: str, whole: Corpus, test: str, configuration: dict[str, Any], ledger: Path | None = None) -> int:

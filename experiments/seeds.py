@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import t as students_t
 
-from jaxresp.evaluate.answers import answers_of_several
+from jaxresp.evaluate.answers import Answers, answers_of_several
 from jaxresp.evaluate.result import Result
 from jaxresp.evaluate.sides import Side, judge_side, judge_sides
 from jaxresp.evaluate.words import number
 from jaxresp.material import Material
 from jaxresp.run_report.finished import answers_of
-from jaxresp.taxonomy import task_named
+from jaxresp.taxonomy import Task, task_named
 
 ALL = "all together"
 
@@ -33,9 +33,18 @@ def seeds_together(material: Material, result: Result, folders: Sequence[Path]) 
     Raises:
         EvaluationError: the seeds did not answer the same question about the same rows.
     """
-    task = task_named(result.task)
+    return sides_of(material, task_named(result.task), answers_of_several([answers_of(folder) for folder in folders]))
+
+
+def sides_of(material: Material, task: Task, told: Answers) -> dict[str, Side]:
+    """All that was tested, and each published test side, by some answers.
+
+    Args:
+        material: with the rows that the task is asked about.
+        task: the question.
+        told: what was answered.
+    """
     asked = material.rows(task)
-    told = answers_of_several([answers_of(folder) for folder in folders])
     place = {name: i for i, name in enumerate(asked.recording.tolist())}
     tested = np.array([place[name] for name in told.recordings.tolist()])
     labels, probabilities = asked.labels(task), np.zeros((len(asked), len(task.classes)))
@@ -60,27 +69,47 @@ def over_seeds(
         together: model → test side → its seeds' networks as one.
         score: which of the challenge's scores; none where the task belongs to no challenge.
     """
-    out = ["| model | tested | n | patients | " + (score or "balanced accuracy") + " | ends over patients |"]
-    out.append("|" + " --- |" * 6)
+    out = [heading(score)]
     for results in zip(*runs, strict=True):
         first = results[0]
-        sides: list[tuple[str, Callable[[Result], Any]]] = [(ALL, lambda result: result)]
-        sides += [(name, lambda result, name=name: result.sides[name]) for name in first.sides]
-        for name, of in sides:
-            told = [_number_of(of(result), score) for result in results]
-            ends = [interval for _, interval in told]
-            over_patients = f"{number(min(low for low, _ in ends))}–{number(max(high for _, high in ends))}"
-            one = of(first)
-            spread = mean_and_interval([value for value, _ in told])
-            row = (first.name, name, f"{one.metrics.n} {first.unit}s", str(one.n_patients), spread, over_patients)
-            out.append("| " + " | ".join(row) + " |")
-        for name, side in together.get(first.name, {}).items():
-            value, interval = _number_of(side, score)
-            what = f"{first.name}, {len(results)} seeds as one"
-            ends_of_one = f"{number(interval.low)}–{number(interval.high)}"
-            row = (what, name, f"{side.metrics.n} {first.unit}s", str(side.n_patients), number(value), ends_of_one)
-            out.append("| " + " | ".join(row) + " |")
+        sides = [{ALL: result} | dict(result.sides) for result in results]
+        out += rows(first.name, first.unit, sides, together.get(first.name, {}), score)
     return "\n".join(out)
+
+
+def heading(score: str | None) -> str:
+    """Of the table that `rows` are of."""
+    return f"| model | tested | n | patients | {score or 'balanced accuracy'} | ends over patients |\n|" + " --- |" * 6
+
+
+def rows(
+    model: str,
+    unit: str,
+    seeds: Sequence[Mapping[str, Any]],
+    together: Mapping[str, Side],
+    score: str | None,
+) -> list[str]:
+    """Of one model; see `over_seeds`.
+
+    Args:
+        model: what it is called.
+        unit: what it answers.
+        seeds: of each, test side → Side, or what has a Side's numbers.
+        together: test side → its seeds' networks as one.
+        score: which of the challenge's scores, or none.
+    """
+    out = []
+    for name, one in seeds[0].items():
+        told = [_number_of(sides[name], score) for sides in seeds]
+        ends = [interval for _, interval in told]
+        over_patients = f"{number(min(low for low, _ in ends))}–{number(max(high for _, high in ends))}"
+        spread = mean_and_interval([value for value, _ in told])
+        out.append((model, name, f"{one.metrics.n} {unit}s", str(one.n_patients), spread, over_patients))
+    for name, side in together.items():
+        value, interval = _number_of(side, score)
+        what, ends_of_one = f"{model}, {len(seeds)} seeds as one", f"{number(interval.low)}–{number(interval.high)}"
+        out.append((what, name, f"{side.metrics.n} {unit}s", str(side.n_patients), number(value), ends_of_one))
+    return ["| " + " | ".join(row) + " |" for row in out]
 
 
 def _number_of(told: Any, score: str | None) -> tuple[float, Any]:

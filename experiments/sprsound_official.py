@@ -27,18 +27,25 @@ recordings, mixup for 2-2, twice as many filters for 2-2, even batches for all b
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from choosing import choose, table
-from looking import corpus, look, shown, training_side, work, write
-from seeds import over_seeds
+from deciding import decided, even, prevalence, scores_by_share, validated
+from looking import corpus, look, seed_folder, shown, training_side, work, write
+from seeds import heading, over_seeds, rows, sides_of
 from studying import Setting
 
+from jaxresp.corpus import Corpus
+from jaxresp.evaluate.answers import answers_of_several
+from jaxresp.evaluate.words import number
 from jaxresp.material import Material
 from jaxresp.run_config import RunConfig
+from jaxresp.run_report.finished import answers_of
 from jaxresp.taxonomy import task_named
 from jaxresp.train import TrainConfig
+from jaxresp.window import WindowConfig
 
 NAME = "sprsound_official"
 TASKS = ("sprsound-2-1", "sprsound-2-2", "sprsound-1-1", "sprsound-1-2")
@@ -60,8 +67,12 @@ _1D: dict[str, Any] = {"name": "cnn1d"}
 _MASKS: dict[str, Any] = {"time_mask": 0.1, "frequency_mask": 0.15}
 _COSINE: dict[str, Any] = {"schedule": "cosine"}
 
-#: Name → what differs from CONFIG: of its network, and of its training.
-SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+#: Nearly all recordings last 9.216 or 15.36 s: two windows that hardly differ, or three. A window longer than the sound
+#: is filled up with its beginning, and the jump is heard as a crackle.
+_NINE = WindowConfig(9.0, 6.0)
+
+#: Name → what differs from CONFIG: of its network, of its training, and how recordings are cut.
+SETTINGS: dict[str, tuple[Any, ...]] = {
     "plain": (_1D, {}),
     "four-blocks": (_1D | {"blocks": 4}, {}),
     "four-blocks-cosine-masks": (_1D | {"blocks": 4}, _MASKS | _COSINE),
@@ -73,15 +84,21 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "wide-four-blocks-cosine-masks": (_1D | {"blocks": 4, "filters": 64}, _MASKS | _COSINE),
     "2d-four-blocks-cosine-masks": ({"name": "cnn2d", "blocks": 4, "filters": 8}, _MASKS | _COSINE),
+    "nine-seconds": (_1D | {"blocks": 4}, _MASKS | _COSINE, _NINE),
 }
 
-#: Task → its setting: the lowest loss in one round of `--choose`, of those settings that were tried for it.
+#: Both tasks of recordings are answered by networks trained for the one of five classes.
+ASKED = task_named("sprsound-2-2")
+
+#: Task → its setting: of those that were tried for it, the lowest loss in one round of `--choose`.
 CHOSEN: dict[str, str] = {
-    "sprsound-2-1": "four-blocks-cosine-masks-mixup",
-    "sprsound-2-2": "four-blocks-cosine-masks",
+    ASKED.name: "nine-seconds",
     "sprsound-1-1": "four-blocks-cosine-masks",
     "sprsound-1-2": "four-blocks-cosine-masks-even-batches",
 }
+
+#: Task of recordings → the share of normal ones that is answered for: by the Score of the patients who validated there.
+NORMAL_SHARE: dict[str, float] = {"sprsound-2-1": 0.4, "sprsound-2-2": 0.35}
 
 
 def main() -> None:
@@ -98,25 +115,60 @@ def main() -> None:
     whole = corpus("sprsound")
     material = Material(training_side(whole)) if options.choose else None
     for name in options.task or TASKS:
-        if material is None:
-            runs, together = look(
-                f"{NAME}/{name}", whole, setting(CHOSEN[name], name, options.epochs), range(options.seeds)
-            )
-            write(f"{NAME}-{name.removeprefix('sprsound-')}", over_seeds(runs, together, SCORE), whole)
+        if material is not None:
+            print(chosen(material, name, options.setting or list(SETTINGS), options.epochs, options.rounds))
             continue
-        settings = {each: setting(each, name, options.epochs) for each in options.setting or SETTINGS}
-        folder = work() / "experiments" / NAME / "choose" / name
-        tried = choose(
-            material, folder, task_named(name), settings, n_rounds=options.rounds, score=SCORE, progress=shown
-        )
-        print(f"\n{name}, rounds of a quarter of the training patients: {options.rounds}\n\n{table(tried, SCORE)}\n")
+        if name in NORMAL_SHARE:
+            told = of_recordings(whole, name, options.epochs, range(options.seeds))
+        else:
+            one = setting(CHOSEN[name], name, options.epochs)
+            told = over_seeds(*look(f"{NAME}/{name}", whole, one, range(options.seeds)), SCORE)
+        write(f"{NAME}-{name.removeprefix('sprsound-')}", told, whole)
 
 
 def setting(name: str, task: str, epochs: int) -> Setting:
     """One of SETTINGS, for a task."""
-    network, training = SETTINGS[name]
+    network, training, *window = SETTINGS[name]
     changed = replace(CONFIG.training, **{"max_epochs": epochs} | training)
-    return Setting(replace(CONFIG, tasks=(task,), training=changed), network)
+    return Setting(replace(CONFIG, tasks=(task,), training=changed, window=window[0] if window else None), network)
+
+
+def chosen(material: Material, task: str, names: Sequence[str], epochs: int, n_rounds: int) -> str:
+    """What settings reach on training patients; and by the share of normal recordings, where both tasks are answered."""
+    settings = {each: setting(each, task, epochs) for each in names}
+    folder = work() / "experiments" / NAME / "choose" / task
+    tried = choose(material, folder, task_named(task), settings, n_rounds=n_rounds, score=SCORE, progress=shown)
+    told = [f"\n{task}, rounds of a quarter of the training patients: {n_rounds}\n", table(tried, SCORE), ""]
+    if task == ASKED.name:
+        told += [f"{SCORE} by the share of normal recordings that is answered for", ""]
+        labels = material.rows(ASKED).labels(ASKED)
+        for each in tried:
+            answers = validated(material, folder / each.name, ASKED, n_rounds)
+            for decision in NORMAL_SHARE:
+                scores = scores_by_share(answers, labels, ASKED, task_named(decision), SCORE)
+                by_share = ", ".join(f"{share:g} {number(score)}" for share, score in scores.items())
+                told.append(f"* {each.name}, {decision}: {by_share}")
+    return "\n".join(told)
+
+
+def of_recordings(whole: Corpus, task: str, epochs: int, seeds: Sequence[int]) -> str:
+    """A task of recordings, decided at NORMAL_SHARE; below that the same answers for equally frequent classes."""
+    experiment, one = f"{NAME}/{ASKED.name}", setting(CHOSEN[ASKED.name], ASKED.name, epochs)
+    runs, _ = look(experiment, whole, one, seeds, decides=task, normal_share=NORMAL_SHARE[task])
+    material, question, (first,) = Material(whole), task_named(task), runs[0]
+    each_seed = [answers_of(seed_folder(experiment, seed) / "models" / first.name) for seed in seeds]
+    asked = material.rows(ASKED)
+    train = asked.labels(ASKED)[asked.official_split == "train"]
+    decisions = {
+        f"{task}, normal {NORMAL_SHARE[task]:g}": prevalence(train, ASKED, NORMAL_SHARE[task]),
+        f"{task}, classes equally frequent": even(train, ASKED, question),
+    }
+    out = [heading(SCORE)]
+    for name, shares in decisions.items():
+        sides = [sides_of(material, question, decided(each, shares, ASKED, question)) for each in each_seed]
+        together = sides_of(material, question, decided(answers_of_several(each_seed), shares, ASKED, question))
+        out += rows(name, first.unit, sides, together, SCORE)
+    return "\n".join(out)
 
 
 if __name__ == "__main__":
