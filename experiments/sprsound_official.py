@@ -134,7 +134,7 @@ def setting(name: str, task: str, epochs: int) -> Setting:
 
 
 def chosen(material: Material, task: str, names: Sequence[str], epochs: int, n_rounds: int) -> str:
-    """What settings reach on training patients; and by the share of normal recordings, where both tasks are answered."""
+    """What settings reach on training patients; those that answer both tasks also by the share of normal recordings."""
     settings = {each: setting(each, task, epochs) for each in names}
     folder = work() / "experiments" / NAME / "choose" / task
     tried = choose(material, folder, task_named(task), settings, n_rounds=n_rounds, score=SCORE, progress=shown)
