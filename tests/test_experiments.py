@@ -14,11 +14,13 @@ import pytest
 import scipy.stats
 
 from jaxresp.corpus import interval_corpus
+from jaxresp.evaluate.answers import Answers
 from jaxresp.evaluate.metrics import classification_metrics
 from jaxresp.material import Material
+from jaxresp.models import storage
 from jaxresp.run_config import RunConfig
 from jaxresp.run_report.finished import answers_of
-from jaxresp.taxonomy import CYCLES_BINARY
+from jaxresp.taxonomy import CYCLES_BINARY, SPRSOUND_2_1, SPRSOUND_2_2
 from jaxresp.train import TrainConfig
 from jaxresp.window import WindowConfig
 from jaxresp.workdir import WorkdirMismatch
@@ -52,6 +54,11 @@ def choosing(_as_scripts) -> ModuleType:
 @pytest.fixture(scope="module")
 def seeds(_as_scripts) -> ModuleType:
     return importlib.import_module("seeds")
+
+
+@pytest.fixture(scope="module")
+def deciding(_as_scripts) -> ModuleType:
+    return importlib.import_module("deciding")
 
 
 @pytest.fixture
@@ -163,6 +170,58 @@ def test_a_network_that_is_too_sure_loses_nothing_by_it(choosing):
         choosing.calibrated_loss(labels, logits), abs=1e-3
     )
     assert choosing.calibrated_loss(labels, logits[::-1]) > choosing.calibrated_loss(labels, logits)
+
+
+#: Labels of five classes, as unevenly as one likes; every class is there.
+FIVE = np.repeat(np.arange(5), (20, 3, 5, 2, 7))
+
+
+def answered(probabilities: np.ndarray) -> Answers:
+    names = np.array([f"r{i:02}" for i in range(len(FIVE))])
+    return Answers(names, names, FIVE, probabilities, SPRSOUND_2_2.classes)
+
+
+def test_whoever_heard_nothing_answers_the_shares_that_are_asked_for(deciding):
+    nothing = answered(np.full((len(FIVE), 5), 0.2))
+    for task, share in ((SPRSOUND_2_2, 0.35), (SPRSOUND_2_1, 0.4)):
+        told = deciding.decided(nothing, deciding.prevalence(FIVE, SPRSOUND_2_2, share), SPRSOUND_2_2, task)
+        normal, poor = (task.classes.index(name) for name in ("Normal", "Poor Quality"))
+        np.testing.assert_allclose(told.probabilities[:, normal], share)
+        np.testing.assert_allclose(told.probabilities[:, poor], (1 - share) * 7 / 17)
+        even = deciding.decided(nothing, deciding.even(FIVE, SPRSOUND_2_2, task), SPRSOUND_2_2, task)
+        np.testing.assert_allclose(even.probabilities, 1 / len(task.classes))
+
+
+def test_three_classes_are_answered_by_the_sums_of_five(deciding):
+    five = np.random.default_rng(0).dirichlet(np.ones(5), len(FIVE))
+    told = deciding.decided(answered(five), np.full(5, 0.2), SPRSOUND_2_2, SPRSOUND_2_1)
+    expected = np.stack([five[:, 0], five[:, 1:4].sum(1), five[:, 4]], axis=1)
+    assert told.classes == ("Normal", "Adventitious", "Poor Quality")
+    np.testing.assert_allclose(told.probabilities, expected)
+    assert told.labels.tolist() == [0] * 20 + [1] * 10 + [2] * 7
+
+
+def test_the_more_normal_ones_there_are_the_more_specific_is_the_answer(deciding):
+    rounds = [answered(np.random.default_rng(k).dirichlet(np.ones(5), len(FIVE))) for k in range(2)]
+    asked = (rounds, FIVE, SPRSOUND_2_2, SPRSOUND_2_1)
+    specificity = list(deciding.scores_by_share(*asked, "specificity").values())
+    assert specificity == sorted(specificity) and specificity[0] < specificity[-1]
+    by_share = deciding.scores_by_share(*asked, "SPRSound Score")
+    assert set(by_share) == set(deciding.SHARES) and len(set(by_share.values())) > 1
+
+
+def test_validated_answers_are_of_the_patients_who_were_judged(deciding, choosing, studying, easy_corpus, tmp_path):
+    material, settings = Material(easy_corpus), {"a": studying.Setting(SMALL)}
+    asked = {"n_rounds": 2, "score": "ICBHI Score", "progress": lambda *_: None}
+    (tried,) = choosing.choose(material, tmp_path, CYCLES_BINARY, settings, **asked)
+    found = deciding.validated(material, tmp_path / "a", CYCLES_BINARY, 2)
+    assert len({who for each in found for who in each.patients.tolist()}) == tried.n_patients
+    rows = material.rows(CYCLES_BINARY)
+    of = dict(zip(rows.recording.tolist(), rows.labels(CYCLES_BINARY).tolist(), strict=True))
+    for k, each in enumerate(found):
+        logits = storage.unpack((tmp_path / "a" / f"round-{k}.npz").read_bytes())["logits"]
+        assert [of[name] for name in each.recordings.tolist()] == each.labels.tolist()
+        assert np.argsort(logits[:, 0]).tolist() == np.argsort(each.probabilities[:, 1]).tolist()
 
 
 def test_the_interval_over_seeds_is_students(seeds):
