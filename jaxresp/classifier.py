@@ -34,7 +34,8 @@ from jaxresp.classifier_files import (
     write_files,
 )
 from jaxresp.cohort import Cohort
-from jaxresp.explain import Explanation, attribute_with
+from jaxresp.explain import attribute_with
+from jaxresp.explanation import Explanation
 from jaxresp.features import window_features
 from jaxresp.frontend import FrontEnd, frontend_from_dict, frontend_named
 from jaxresp.gate import Gate, Measured

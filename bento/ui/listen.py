@@ -11,7 +11,8 @@ from typing import Any
 import gradio as gr
 
 from bento import metrics
-from bento.engine import Answer, Engine
+from bento.answers import Answer
+from bento.engine import Engine
 from bento.errors import MissingAudio, body_of
 from bento.limits import LIMITS
 from bento.store import FEATURES, TASKS
@@ -24,7 +25,7 @@ from bento.ui.uploads import Uploads
 from bento.ui.words import FEATURE_NAMES, TASK_NAMES
 from bento.upload import age_of
 from jaxresp.errors import JaxrespError
-from jaxresp.explain import Explanation
+from jaxresp.explanation import Explanation
 
 #: What the page shows of an answer: the card, the picture, the downloads, the JSON, and whether it can be opened.
 Shown = tuple[str, Any, Any, dict[str, Any], Any]
@@ -54,20 +55,20 @@ class Desk:
     async def compare(self, sound: str | None, age: str) -> Shown:
         """All models' answers."""
         try:
-            said = await self.engine.compare(await _read(sound), age_of(age))
+            said = await self.engine.compare(await _read(sound), age_of(age), keep=True)
         except JaxrespError as error:
             return _refused(error)
         predictions = {name: each.prediction for name, each in said.items()}
-        classes = {name: each.classes for name, each in self.engine.classifiers.items()}
+        classes = {name: each.classes for name, each in self.engine.models.items()}
         card = comparison(predictions, classes, self.engine.quick)
-        recording = next(iter(said.values())).recording
+        recording = next(iter(said.values())).kept
         picture = await asyncio.to_thread(draw, recording, (), ())
         return _answered(card, picture, {"predictions": predictions})
 
     async def _one(self, sound: str | None, asked: list[str], age: str) -> AsyncIterator[Shown]:
         try:
             name = self.engine.name_of(*asked)
-            said = await self.engine.classify(await _read(sound), name, age_of(age))
+            said = await self.engine.classify(await _read(sound), name, age_of(age), keep=True)
         except JaxrespError as error:
             yield _refused(error)
             return
@@ -83,10 +84,10 @@ class Desk:
     async def _shown(self, said: Answer, name: str, why: Explanation | str = _SOON) -> Shown:
         explanation = why if isinstance(why, Explanation) else None
         note = "" if isinstance(why, Explanation) else why
-        classes = self.engine.classifiers[name].classes
+        classes = self.engine.models[name].classes
         card = answers.answer(said.prediction, classes)
         windows = said.prediction["windows"]
-        picture = await asyncio.to_thread(draw, said.recording, windows, classes, explanation, note)
+        picture = await asyncio.to_thread(draw, said.kept, windows, classes, explanation, note)
         whole = {"prediction": said.prediction} | (
             {} if explanation is None else {"explanation": explanation.to_json()}
         )

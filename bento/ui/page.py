@@ -88,8 +88,8 @@ def _models(engine: Engine) -> None:
     )
 
     def shown(name: str) -> tuple[str, str]:
-        classifier = engine.classifiers[name]
-        return evidence(engine.about.result(name), classifier.gate), classifier.card
+        model = engine.models[name]
+        return evidence(engine.about.result(name), model.gate), model.card
 
     behind_it, its_card = shown(engine.quick)
     behind = plain(behind_it, elem_id="evidence")

@@ -17,8 +17,8 @@ from bento.live import Live, Moment, Route
 from bento.ui import answer, comparison, evidence, live, models, picture, report, style, words
 from bento.ui.uploads import Uploads
 from jaxresp import audio
-from jaxresp.dsp.spectral import hz_to_mel, mel_to_hz
-from jaxresp.explain import Explanation
+from jaxresp.dsp.mel import hz_to_mel, mel_to_hz
+from jaxresp.explanation import Explanation
 from jaxresp.gate import Gate
 
 BAD = '<script>alert("x")</script>'
