@@ -14,6 +14,11 @@ from bento.ui.words import HEADLINES, difference, headline, headline_cells, head
 from jaxresp.gate import Gate
 
 _WORDS = {"uncalibrated": "Before calibration", "calibrated": "As answered"}
+#: The ends of both axes.
+_ENDS = (
+    '<text x="0" y="107">0</text><text x="100" y="107" text-anchor="end">1</text>'
+    '<text x="-2" y="100" text-anchor="end">0</text><text x="-2" y="5" text-anchor="end">1</text>'
+)
 _DOT = 9.0  # radius, in hundredths of the square, of a dot that holds all patients
 
 
@@ -89,8 +94,9 @@ def _panel(title: str, curves: Sequence[Sequence[Sequence[float]]]) -> str:
         )
         lines.append(f'<g style="--jr-line-of:var(--jr-class-{i})"><polyline points="{points}"/>{dots}</g>')
     return (
-        f'<figure><svg viewBox="-4 -4 108 108"><rect width="100" height="100"/><path d="M0 100 100 0"/>'
-        f"{''.join(lines)}</svg><figcaption>{escape(title)}: frequency seen, by probability said</figcaption></figure>"
+        f'<figure><svg viewBox="-6 -4 110 112"><rect width="100" height="100"/><path d="M0 100 100 0"/>'
+        f"{_ENDS}{''.join(lines)}</svg><figcaption>{escape(title)}: frequency seen, by probability said</figcaption>"
+        "</figure>"
     )
 
 

@@ -35,14 +35,14 @@ def reached(row: Mapping[str, Any] | None) -> str:
     """One sentence to read with an answer: how good its model is, and what is as good without it. "" if not known."""
     if row is None:
         return ""
-    best = _best_shortcut(row)
-    kind = "made-up patients" if row["corpus"]["made_up"] else "patients"
-    less = ", a part of the corpus" if row["corpus"]["partial"] and not row["corpus"]["made_up"] else ""
-    clue = f" Without listening, “{escape(best[0])}” alone reaches {number(best[1])}." if best else ""
+    best, corpus = _best_shortcut(row), row["corpus"]
+    made_up = "made-up " if corpus["made_up"] else ""
+    of = f", part of {escape(corpus['name'])}" if corpus["partial"] and not corpus["made_up"] else ""
+    clue = f"; “{escape(best[0])}” alone, without listening, {number(best[1])}" if best else ""
     return (
-        f"On {row['n_patients']} {kind}{less}, whom it had not heard, this model’s balanced accuracy was "
-        f"{headline(row, 'balanced_accuracy')}; always giving the same answer reaches "
-        f"{number(row['majority']['balanced_accuracy'])}.{clue}"
+        f"Tested on {row['n_patients']} {made_up}patients whom it had not heard{of}: balanced accuracy "
+        f"{headline(row, 'balanced_accuracy')}. Always the same answer reaches "
+        f"{number(row['majority']['balanced_accuracy'])}{clue}."
     )
 
 
@@ -71,8 +71,8 @@ def _how_to_read(rows: Sequence[Mapping[str, Any]]) -> str:
     notes = [
         "Every tested recording was answered by a network whose training, stopping and settings had not seen its "
         "patient. A model that does not beat the rows below the line has not shown that it listens.",
-        "Balanced accuracy is the mean, over the classes, of the share of a class that was recognised. Macro F1, ROC-AUC "
-        "and PR-AUC are means over the classes as well, each against the rest.",
+        "Balanced accuracy is the mean, over the classes, of the share of a class that was recognised. Macro F1, "
+        "ROC-AUC and PR-AUC are means over the classes as well, each against the rest.",
     ]
     if any(row.get("common_band") for row in rows):
         notes.append(
@@ -91,7 +91,7 @@ def _row(row: Mapping[str, Any], is_quick: bool) -> str:
 
 def _in_common_band(row: Mapping[str, Any]) -> str:
     told = row.get("common_band")
-    name = f'<span class="jr-hidden">{escape(feature_name(row["features"]))}</span> in the common band'
+    name = f'<span class="jr-hidden">{escape(feature_name(row["features"]))}</span> common band'
     return "" if told is None else f'<tr class="jr-narrow"><th scope="row">{name}</th>{headline_cells(told)}</tr>'
 
 

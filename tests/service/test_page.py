@@ -214,7 +214,7 @@ def test_results_stand_beside_what_needs_no_listening() -> None:
 
 def test_a_result_in_the_common_band_stands_under_its_own() -> None:
     html = models.performance([result(common_band=in_common_band())], [])
-    row = ["MFCC in the common band", "0.550 [0.25–0.88]", "0.450 [0.25–0.88]", "undefined", "0.438 [0.25–0.88]"]
+    row = ["MFCC common band", "0.550 [0.25–0.88]", "0.450 [0.25–0.88]", "undefined", "0.438 [0.25–0.88]"]
     assert rows_of(html)[2] == row
     assert re.findall(r'<b class="(\S+)" style="left:([\d.]+)%"', html) == [("jr-own", "70.0"), ("jr-common", "55.0")]
     assert "50–1800 Hz" in html
@@ -232,13 +232,18 @@ def test_a_result_in_the_common_band_stands_under_its_own() -> None:
 
 def test_an_answer_says_how_good_its_model_is() -> None:
     said = models.reached(result())
-    for shown in ("6 made-up patients", "0.700 <small>[0.60–0.80]</small>", "0.500", "“age” alone reaches 0.960"):
+    for shown in (
+        "6 made-up patients whom it had not heard:",
+        "0.700 <small>[0.60–0.80]</small>",
+        "0.500",
+        "“age” alone, without listening, 0.960",
+    ):
         assert shown in said
     assert said in answer.answer(prediction(), ("a", "b"), said)
     real = result(corpus={"name": "icbhi", "version": "2.0.0+partial", "partial": True, "made_up": False}, shortcuts={})
-    assert "6 patients, a part of the corpus," in models.reached(real) and "alone" not in models.reached(real)
+    assert "whom it had not heard, part of icbhi:" in models.reached(real) and "alone" not in models.reached(real)
     unknown = result(metrics=result()["metrics"] | {"balanced_accuracy": None})
-    assert "balanced accuracy was undefined" in models.reached(unknown)
+    assert "balanced accuracy undefined." in models.reached(unknown)
     assert models.reached(None) == "" and "jr-reached" not in answer.answer(prediction(), ("a", "b"))
 
 
