@@ -57,9 +57,13 @@ def _headline(prediction: Mapping[str, Any]) -> str:
     model, label = prediction["model"], prediction["label"]
     by = f"{task_name(model['task'])} · {feature_name(model['features'])}"
     if label is None:
-        reason = sentence(str(prediction["reason"] or "the model is not sure enough"))
-        return f'<p class="jr-by">{escape(by)}</p><h2>No answer</h2><p class="jr-reason">{reason}</p>'
+        return f'<p class="jr-by">{escape(by)}</p><h2>No answer</h2><p class="jr-reason">{withheld(prediction)}</p>'
     return f'<p class="jr-by">{escape(by)}</p><h2>{escape(label)}</h2>'
+
+
+def withheld(prediction: Mapping[str, Any]) -> str:
+    """Why there is no answer, as a sentence."""
+    return sentence(str(prediction["reason"] or "the model is not sure enough"))
 
 
 def bars(prediction: Mapping[str, Any], classes: Sequence[str]) -> str:

@@ -122,6 +122,14 @@ def test_a_comparison_says_how_far_the_models_agree(labels: str, verdict: str) -
         assert sum(map(float, re.findall(r"width:([\d.]+)%", row))) == pytest.approx(100, abs=0.1)
 
 
+def test_a_comparison_says_why_there_is_no_answer() -> None:
+    said = {str(i): prediction(None, reason="too quiet" if i else BAD) for i in range(3)}
+    html = comparison.comparison(said, dict.fromkeys(said, ("a", "b")), "0")
+    assert html.count('<p class="jr-reason">Too quiet.</p>') == 1
+    assert html.count("jr-reason") == 2 and BAD not in html
+    assert "jr-reason" not in comparison.comparison({"0": prediction()}, {"0": ("a", "b")}, "0")
+
+
 def test_the_overlay_lies_on_the_spectrograms_own_axes() -> None:
     plain = picture.draw(recording(), prediction()["windows"], ("a", "b"))
     html = picture.draw(recording(), prediction()["windows"], ("a", "b"), explanation())
