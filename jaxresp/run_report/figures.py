@@ -71,8 +71,8 @@ def _with_intervals(
             continue
         low, high = each.intervals[name]
         axes.hlines(row + lower, low, high, color=light("accent"), lw=width, alpha=0.3)
-        dot = {"markerfacecolor": face, "markeredgecolor": light("accent"), "markersize": 6.0}
-        axes.plot(getattr(each.metrics, name), row + lower, "o", **dot)
+        edge, at = light("accent"), getattr(each.metrics, name)
+        axes.plot(at, row + lower, "o", markerfacecolor=face, markeredgecolor=edge, markersize=6.0)
 
 
 def confusion(result: Result) -> Figure:
