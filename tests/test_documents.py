@@ -1,4 +1,4 @@
-"""What the documents say is so: their links lead somewhere, their commands exist, their figures stand in the results."""
+"""What the documents say is so: links lead somewhere, commands exist, figures stand in the results."""
 
 from __future__ import annotations
 

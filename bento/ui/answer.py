@@ -89,7 +89,9 @@ def _meaning(prediction: Mapping[str, Any], reached: str) -> str:
     possible, prevalence, said = prediction.get("possible"), prediction.get("prevalence"), ""
     if possible is not None:
         listed = ", ".join(map(escape, possible)) or "none"
-        said += f"<p>Cannot be ruled out: <b>{listed}</b>.</p>"
+        all_of_them = set(possible) >= set(prediction["probabilities"])
+        said += "<p>" + ("<b>No class</b> can be ruled out" if all_of_them else f"Cannot be ruled out: <b>{listed}</b>")
+        said += ", as far as the model card promises.</p>"
     if prevalence is not None:
         equal = max(prevalence.values()) - min(prevalence.values()) < 1e-6
         of = ", ".join(f"{percent(share, 0)} {escape(name)}" for name, share in prevalence.items())

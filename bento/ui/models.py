@@ -41,8 +41,8 @@ def reached(row: Mapping[str, Any] | None) -> str:
     clue = f"; “{escape(best[0])}” alone, without listening, {number(best[1])}" if best else ""
     return (
         f"Tested on {row['n_patients']} {made_up}patients whom it had not heard{of}: balanced accuracy "
-        f"{headline(row, 'balanced_accuracy')}. Always the same answer reaches "
-        f"{number(row['majority']['balanced_accuracy'])}{clue}."
+        f"{headline(row, 'balanced_accuracy')}. Always answering what training saw most "
+        f"reaches {number(row['majority']['balanced_accuracy'])}{clue}."
     )
 
 

@@ -95,6 +95,7 @@ def test_an_answer_says_what_cannot_be_ruled_out_and_for_whom_its_probabilities_
     equal = answer.answer(prediction(possible=[], prevalence={"a": 0.5, "b": 0.5}), ("a", "b"))
     assert "every class is equally common" in equal
     assert "<b>none</b>" in equal
+    assert "<b>No class</b> can be ruled out" in answer.answer(prediction(possible=["b", "a"]), ("a", "b"))
 
 
 def test_an_error_shows_its_remedy_apart() -> None:
