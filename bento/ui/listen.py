@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from bento.answers import Answer
 from bento.engine import Engine
 from bento.errors import MissingAudio, body_of
 from bento.limits import LIMITS
-from bento.store import FEATURES, TASKS
+from bento.store import FEATURES, QUICK_VARIABLE, TASKS
 from bento.ui import answer as answers
 from bento.ui.comparison import comparison
+from bento.ui.models import reached
 from bento.ui.picture import draw
 from bento.ui.report import downloads, in_brief, report
 from bento.ui.style import plain
@@ -85,7 +87,7 @@ class Desk:
         explanation = why if isinstance(why, Explanation) else None
         note = "" if isinstance(why, Explanation) else why
         classes = self.engine.models[name].classes
-        card = answers.answer(said.prediction, classes)
+        card = answers.answer(said.prediction, classes, reached(self.engine.about.result(name)))
         windows = said.prediction["windows"]
         picture = await asyncio.to_thread(draw, said.kept, windows, classes, explanation, note)
         whole = {"prediction": said.prediction} | (
@@ -134,9 +136,8 @@ def listen(engine: Engine, examples: Mapping[str, Path], uploads: Uploads) -> No
             with gr.Tabs(elem_id="modes"):
                 with gr.Tab("Quick", id="quick", elem_id="tab-quick"):
                     plain(
-                        '<p class="jr-small">The model that did best in validation, or that the service was told '
-                        f"to use: <b>{TASK_NAMES[quick_task].lower()}</b>, from <b>{FEATURE_NAMES[quick_features]}</b> "
-                        "features.</p>"
+                        f'<p class="jr-small">One model answers: <b>{TASK_NAMES[quick_task].lower()}</b>, from '
+                        f"<b>{FEATURE_NAMES[quick_features]}</b> features. {_why_quick(engine)}</p>"
                     )
                     quick = gr.Button("Classify", variant="primary", size="lg", elem_id="quick-classify")
                 with gr.Tab("Flexible", id="flexible", elem_id="tab-flexible"):
@@ -199,6 +200,13 @@ def _sound(examples: Mapping[str, Path]) -> gr.Audio:
             # Through the queue: outside it Gradio forgets that the page lies under /ui, and the sound cannot be played.
             clip.click(lambda path=path: str(path), None, sound, api_visibility="private", show_progress="hidden")
     return sound
+
+
+def _why_quick(engine: Engine) -> str:
+    """Who chose the model that answers quick questions."""
+    if os.environ.get(QUICK_VARIABLE):
+        return "Whoever runs this service has chosen it."
+    return "Of those for this question it did best in validation." if engine.about.results else ""
 
 
 def _choices(values: tuple[str, ...], names: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -83,7 +83,7 @@ def _models(engine: Engine) -> None:
     chosen = gr.Radio(
         [(models.title(each), each["name"]) for each in described],
         value=engine.quick if engine.quick in names else names[0],
-        label="One model",
+        label="One model more closely",
         elem_id="card-of",
     )
 

@@ -95,7 +95,7 @@ def test_answers_errors_and_lost_processes(pool: Pool, offline: dict[str, Classi
         explained = await pool.explain_answer(kept, NAMES[0])
         here = offline[NAMES[0]].explain(kept.kept, explained.explanation.of_class)
         np.testing.assert_allclose(explained.explanation.cells, here.cells, atol=1e-4)
-        assert list((await pool.compare(SOUND, None, keep=False))) == list(offline)
+        assert list(await pool.compare(SOUND, None, keep=False)) == list(offline)
 
     async def named_errors() -> None:
         with pytest.raises(SilentAudio, match="silent"):
