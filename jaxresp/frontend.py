@@ -19,15 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, Float64, Key
 
+from jaxresp.bands import BANDS
 from jaxresp.dsp import augment, filters, pieces, spectral
 from jaxresp.dsp.augment import AugmentConfig
 from jaxresp.dsp.mel import hz_to_mel, mel_filterbank, mel_to_hz
 from jaxresp.errors import JaxrespError
-
-#: Bands with a name, in Hz. "wide": 50 Hz takes away the rumble of handling, 5 kHz is above all lung sounds; both as in
-#: the original project. "common": what every stethoscope of ICBHI 2017 records, so that the recorder, which there
-#: nearly is the diagnosis, is neither heard nor in the level.
-BANDS: dict[str, tuple[float, float]] = {"wide": (50.0, 5000.0), "common": (50.0, 1800.0)}
 
 Reference = Literal["level", "loudest"]
 

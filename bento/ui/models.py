@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from bento.ui.words import feature_name, headline, headline_cells, headline_columns, number, task_name
-from jaxresp.frontend import BANDS
+from jaxresp.bands import BANDS
 
 _COMMON_BAND = "{:g}–{:g} Hz".format(*BANDS["common"])
 

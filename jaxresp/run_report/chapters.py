@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from jaxresp.bands import BANDS
 from jaxresp.evaluate import report, tables
 from jaxresp.evaluate.result import Result
 from jaxresp.evaluate.words import number, with_sign
-from jaxresp.frontend import BANDS
 from jaxresp.pages.album import Album
 from jaxresp.pages.page import Section, Table
 from jaxresp.prediction import NOTICE
