@@ -74,6 +74,12 @@ class DeadlineExceeded(RequestError):
     """No answer within the time one request may take. What was left to do for it has been dropped."""
 
 
+class ProcessLost(RequestError):
+    """The process that worked on a sound has ended over it, or over another's; a new one is on its way."""
+
+    retry_after_s = 5
+
+
 class ClientGone(RequestError):
     """The sender hung up before the answer; nobody reads it, and what was left to do has been dropped."""
 
@@ -93,6 +99,7 @@ ANSWERS: dict[type[JaxrespError], tuple[int, str]] = {
     SlowUpload: (408, "slow_upload"),
     Overloaded: (503, "overloaded"),
     DeadlineExceeded: (504, "deadline"),
+    ProcessLost: (503, "process_lost"),
     ClientGone: (499, "client_gone"),  # nginx's number for it
     audio.UnreadableAudio: (422, "unreadable"),
     audio.EmptyAudio: (422, "empty"),
@@ -122,7 +129,7 @@ def error_body(kind: str, message: str) -> dict[str, Any]:
 
 def response_to(error: JaxrespError, **headers: str) -> JSONResponse:
     """An error as a response, with Retry-After where it is worth asking again."""
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded | ProcessLost):
         headers["retry-after"] = str(error.retry_after_s)
     return JSONResponse(body_of(error), status_code=answer_to(error)[0], headers=headers)
 

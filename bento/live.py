@@ -7,7 +7,6 @@ because a rate needs an earlier count to compare with; without it the first look
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import threading
 import time
 from collections import deque
@@ -16,13 +15,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from bento.metrics import ProcessMeter
+from bento import metering
+from bento.metering import PERIOD_S
 from bento.samples import Samples, read_samples, total
-from jaxresp import allocator
 
 WINDOW_S = 60.0  # what "now" means: long enough for a quantile, short enough to see a change
-PERIOD_S = 5.0  # between two measurements
-_TRIM_EVERY = 6  # of them
 HISTORY_S = 600.0  # how far back the page can draw
 API = "/v1/"  # routes that count as requests; the page's own polling does not
 
@@ -279,21 +276,5 @@ def snapshot() -> Live:
 
 
 def watch() -> Callable[[], None]:
-    """Measure this process every few seconds, from now on; now and then give its free memory back to the system.
-
-    Returns:
-        What ends it.
-    """
-    meter, stopped = ProcessMeter(), threading.Event()
-
-    def run() -> None:
-        for count in itertools.count(1):
-            if count % _TRIM_EVERY == 0:
-                allocator.give_back()
-            meter.measure()
-            _HISTORY.measure()
-            if stopped.wait(PERIOD_S):
-                return
-
-    threading.Thread(target=run, name="watch", daemon=True).start()
-    return stopped.set
+    """Measure this process and the service every few seconds, from now on. Returns what ends it."""
+    return metering.watch(_HISTORY.measure)

@@ -50,6 +50,13 @@ def use_json_logs() -> None:
             handler.setFormatter(JsonLines())
 
 
+def log_json() -> None:
+    """In a process without BentoML's logging: warnings and worse as JSON lines on stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
 class RequestLog:
     """Gives every request an id, which its answer bears, and logs one line about it.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import psutil
 from prometheus_client import Counter, Gauge, Histogram
 
 from bento.errors import ANSWERS, answer_to
@@ -142,24 +141,3 @@ def expect(classes: Mapping[str, Iterable[str]]) -> None:
             ABSTENTIONS.labels(model=model, reason=reason)
         for metric in (CONFIDENCE, INFERENCE_SECONDS, QUEUE_SECONDS, EXPLAIN_SECONDS, BATCH_WINDOWS, QUEUED_SOUNDS):
             metric.labels(model=model)
-
-
-class ProcessMeter:
-    """This process's own share of processor, memory, threads and files. prometheus_client has none when merging."""
-
-    def __init__(self) -> None:
-        self._process = psutil.Process()
-        self._counted_s = 0.0
-        START_TIME.set(self._process.create_time())
-
-    def measure(self) -> None:
-        """Bring the metrics up to date."""
-        with self._process.oneshot():
-            times, memory = self._process.cpu_times(), self._process.memory_info()
-            threads = self._process.num_threads()
-        used_s = times.user + times.system
-        CPU_SECONDS.inc(max(0.0, used_s - self._counted_s))
-        self._counted_s = max(self._counted_s, used_s)
-        RESIDENT_BYTES.set(memory.rss)
-        THREADS.set(threads)
-        OPEN_FILES.set(self._process.num_fds() if hasattr(self._process, "num_fds") else self._process.num_handles())

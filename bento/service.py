@@ -1,7 +1,7 @@
 """The service: `bentoml serve bento.service:Jaxresp`.
 
-One process. JAX computes outside the interpreter lock and sounds are decoded in threads, so a second process would hold
-the six networks and Gradio twice and gain little; Gradio's queue lives in one process anyway.
+One process of BentoML's takes requests, and Gradio's queue lives in it. It has none of the networks: what is asked
+about sounds is answered by processes of its own (bento/pool.py), as many as there are cores, up to four.
 """
 
 from __future__ import annotations
@@ -88,13 +88,17 @@ class Jaxresp:
         """Load, check and compile all six; requests are taken only afterwards."""
         use_json_logs()
         forget_the_dead()
-        from bento.starting import start_engine  # it imports JAX; the process that only watches this one does not
+        from bento.starting import start_engine  # it starts processes; that which only watches this one has none
 
         stored = {name: getattr(self, name.replace("-", "_")) for name in (*NAMES, ABOUT)}
         self.engine = start_engine(stored, _LOAD)
         _HOLDER.engine = self.engine
         self.stop_watching = live.watch()
         metrics.READY.set(1)
+
+    def __is_ready__(self) -> bool:
+        """For /readyz."""
+        return self.engine.ready
 
     @bentoml.on_deployment
     @staticmethod

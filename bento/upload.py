@@ -92,7 +92,9 @@ def age_of(text: str) -> float | None:
         return None
     age_years = float(text) if _NUMBER.fullmatch(text.strip()) else math.nan  # float() also takes 1_0 and infinity
     if not 0 <= age_years <= _OLDEST_YEARS:
-        raise InvalidField(f"age_years must be a number from 0 to {_OLDEST_YEARS:g}; leave it out when it is not known")
+        raise InvalidField(
+            f"the age (age_years) must be a number from 0 to {_OLDEST_YEARS:g}; leave it out when it is not known"
+        )
     return age_years
 
 

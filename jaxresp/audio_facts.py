@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import scipy.fft
 from jaxtyping import Float, Float32
 
 SILENT_PEAK = 1e-7
@@ -64,6 +63,8 @@ class Meter:
         self._power = np.zeros(self._n_fft // 2 + 1)
 
     def hear(self, block: Float[np.ndarray, "frames channels"], mono: Float32[np.ndarray, " frames"]) -> None:
+        import scipy.fft  # a tenth of a second to import, for those who hear something
+
         self.n_frames += len(block)
         low, high = block.min(0), block.max(0)
         self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)

@@ -34,7 +34,8 @@ from jaxresp.classifier_files import (
     write_files,
 )
 from jaxresp.cohort import Cohort
-from jaxresp.explain import Explanation, attribute_with
+from jaxresp.explain import attribute_with
+from jaxresp.explanation import Explanation
 from jaxresp.features import window_features
 from jaxresp.frontend import FrontEnd, frontend_from_dict, frontend_named
 from jaxresp.gate import Gate, Measured
@@ -232,9 +233,10 @@ class Classifier:
         pooled = pool(logits, np.zeros(len(logits), np.int64), 1)
         calibration = self.calibration
         probability = calibration.probabilities(pooled)[0]
-        possible = calibration.possible(pooled)
+        refused = self.gate and self.gate.refusal(recording, seen)
+        possible = None if refused else calibration.possible(pooled)
         prevalence = calibration.prevalence or calibration.fitted_prevalence
-        reason = (self.gate and self.gate.refusal(recording, seen)) or calibration.withheld(probability)
+        reason = refused or calibration.withheld(probability)
         each = np.asarray(models.probabilities(logits))
         facts, length_s = recording.facts, self.window.length_s
         return Prediction(

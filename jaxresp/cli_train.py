@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jaxresp import cli_settings
+from jaxresp.bands import BANDS
 from jaxresp.cli_settings import FOLDER, NEW, SOURCE
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ TASKS = (
     "sound", "cycles", "cycles-binary", "sprsound-1-1", "sprsound-1-2", "sprsound-2-1", "sprsound-2-2",
 )  # fmt: skip
 FEATURES = ("mfcc", "logmel", "augmented")
-BANDS = ("wide", "common")
 SPACES = ("original", "wide")
 PRUNINGS = ("median", "hyperband", "none")
 
@@ -33,7 +33,7 @@ def _run_options(command: Any) -> Any:
         click.option("--epochs", default=50, help="Most epochs of one training."),
         click.option(
             "--band",
-            type=click.Choice(BANDS),
+            type=click.Choice(tuple(BANDS)),
             default="wide",
             help="What is heard: wide, 50–5000 Hz; or common, 50–1800 Hz, what every stethoscope of ICBHI records.",
         ),
@@ -143,7 +143,7 @@ def _several(name: str, choices: Sequence[str], what: str) -> Any:
 @click.argument("prepared", type=FOLDER)
 @click.option("--out", type=NEW, required=True, help="Where the table is written; the same folder continues.")
 @click.option("--task", type=click.Choice(TASKS), default="binary")
-@_several("--band", BANDS, "What is heard")
+@_several("--band", tuple(BANDS), "What is heard")
 @_several("--balance", cli_settings.BALANCES, "What is done about rare classes")
 @_several("--augmentation", ("off", "copies"), "Changed copies of the training sounds")
 @_several("--features", FEATURES, "A front end")

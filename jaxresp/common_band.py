@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from jaxresp.bands import BANDS
 from jaxresp.corpus import Corpus
 from jaxresp.evaluate.bands import InBand, in_band_from_json
 from jaxresp.evaluate.bootstrap import headline_intervals, paired_differences
@@ -26,7 +27,7 @@ from jaxresp.evaluate.metrics import classification_metrics
 from jaxresp.evaluate.result import plain, read
 from jaxresp.features import FeatureBank
 from jaxresp.files import write_whole
-from jaxresp.frontend import BANDS, FrontEnd
+from jaxresp.frontend import FrontEnd
 from jaxresp.judging import calibrate
 from jaxresp.run_report.finished import read_json
 from jaxresp.sweep import Problem, Report, Trial, chosen_trial, out_of_fold_logits

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, get_args
 import jax
 
 from jaxresp.balance import Balance
+from jaxresp.bands import BANDS
 from jaxresp.corpus import Corpus, answered_units
 from jaxresp.corpus.recordings import corpus_identity
 from jaxresp.dsp.augment import AugmentConfig
@@ -29,7 +30,7 @@ from jaxresp.evaluate.tables import markdown_table
 from jaxresp.evaluate.words import number
 from jaxresp.features import FeatureBank, build_bank
 from jaxresp.files import write_whole
-from jaxresp.frontend import BANDS, frontend_named
+from jaxresp.frontend import frontend_named
 from jaxresp.judging import calibrate
 from jaxresp.models import NetworkConfig
 from jaxresp.splits import cross_validation

@@ -94,7 +94,7 @@ def print_results(console: Console, results: Sequence[Result]) -> None:
         table.add_column(tables.COLUMNS[i], no_wrap=tables.COLUMNS[i] == "model", overflow="fold")
     for row in tables.rows(results):
         # Intervals under their numbers: the table then fits a terminal of 80 columns.
-        cells = (row[i].replace(" [", "\n\\[").replace("(accuracy ", "\n(") for i in shown)
+        cells = (row[i].replace(" [", "\n\\[").replace(" (", "\n(") for i in shown)
         table.add_row(*cells)
     console.print(table)
     cohort = (*report.cohort_lines(results), *report.shortcut_lines(results), report.band_line(results))

@@ -19,14 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, Float64, Key
 
+from jaxresp.bands import BANDS
 from jaxresp.dsp import augment, filters, pieces, spectral
 from jaxresp.dsp.augment import AugmentConfig
+from jaxresp.dsp.mel import hz_to_mel, mel_filterbank, mel_to_hz
 from jaxresp.errors import JaxrespError
-
-#: Bands with a name, in Hz. "wide": 50 Hz takes away the rumble of handling, 5 kHz is above all lung sounds; both as in
-#: the original project. "common": what every stethoscope of ICBHI 2017 records, so that the recorder, which there
-#: nearly is the diagnosis, is neither heard nor in the level.
-BANDS: dict[str, tuple[float, float]] = {"wide": (50.0, 5000.0), "common": (50.0, 1800.0)}
 
 Reference = Literal["level", "loudest"]
 
@@ -232,8 +229,8 @@ class MelFrontEnd(FrontEnd):
 
     @property
     def band_centres_hz(self) -> Float64[np.ndarray, " bands"]:
-        low, high = (float(spectral.hz_to_mel(hz, "slaney")) for hz in (self.f_min_hz, self.f_max_hz))
-        return spectral.mel_to_hz(np.linspace(low, high, self.n_mels + 2)[1:-1], "slaney")
+        low, high = (float(hz_to_mel(hz, "slaney")) for hz in (self.f_min_hz, self.f_max_hz))
+        return mel_to_hz(np.linspace(low, high, self.n_mels + 2)[1:-1], "slaney")
 
     def features(self, waveform: Float32[Array, "*batch time"]) -> Float32[Array, "*batch frames coefficients"]:
         return self.from_bands(self.log_mel(waveform))
@@ -251,7 +248,7 @@ class MelFrontEnd(FrontEnd):
         return spectral.power_to_db(mel, reference=reference, floor_db=self.floor_db)
 
     def _filterbank(self) -> Float32[np.ndarray, "bins bands"]:
-        return spectral.mel_filterbank(
+        return mel_filterbank(
             rate_hz=self.rate_hz,
             n_fft=self.n_fft,
             n_mels=self.n_mels,

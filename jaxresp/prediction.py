@@ -32,7 +32,8 @@ class Prediction:
         audio: facts about the sound.
         warnings: what to keep in mind about this answer.
         model: name, version, task and features of the Classifier.
-        possible: the classes that cannot be ruled out, as promised by the model card; None where nothing is promised.
+        possible: the classes that cannot be ruled out, as promised by the model card; None where nothing is promised,
+            as for a recording that the quality gate refuses.
         prevalence: share of patients of each class that `probabilities` are for; None where they are not calibrated.
     """
 

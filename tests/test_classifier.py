@@ -272,13 +272,16 @@ def test_a_recording_that_the_gate_refuses_gets_a_reason_and_no_label(ours: Clas
     size = gate.N_SHAPE
     identity = tuple(tuple(float(i == j) for j in range(size)) for i in range(size))
     strict = gate.Gate(9, 3.0, -90.0, 100.0, (0.0,) * size, identity, 1e6)
-    own = Classifier(ours.spec, ours._graph, ours._weights, ours._standardisation, gate=strict)
+    sets = Calibration("by hand", conformal=Conformal(0.1, (None, None, None), (2, 2, 2)))
+    parts = (ours.spec, ours._graph, ours._weights, ours._standardisation)
+    own = Classifier(*parts, calibration=sets, gate=strict)
     refused, taken = own.predict(recorded(2.0)), own.predict(recorded(3.4))
     plain = ours.predict(recorded(2.0))
     assert (refused.label, refused.abstained) == (None, True)
     assert refused.reason is not None and refused.reason.startswith("too short: 2.0 s")
+    assert refused.possible is None and taken.possible == ("Normal", "Chronic", "Infection")
     assert refused.probabilities == plain.probabilities and refused.windows == plain.windows
-    assert taken == ours.predict(recorded(3.4))
+    assert replace(taken, possible=None) == ours.predict(recorded(3.4))
     own.save(tmp_path / "c")
     assert Classifier.load(tmp_path / "c").gate == strict
 

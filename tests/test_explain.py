@@ -11,7 +11,8 @@ import pytest
 
 from jaxresp import audio, models
 from jaxresp.classifier import Classifier, untrained
-from jaxresp.explain import Explanation, log_odds
+from jaxresp.explain import log_odds
+from jaxresp.explanation import Explanation
 from jaxresp.features import window_features
 from jaxresp.frontend import FRONTENDS, Mfcc
 from jaxresp.taxonomy import UnknownClass

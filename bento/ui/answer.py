@@ -28,12 +28,18 @@ def failure(error: JaxrespError) -> str:
     return f'<section class="jr-card jr-error" role="alert"><h2>No answer</h2><p>{sentence(what)}</p>{more}</section>'
 
 
-def answer(prediction: Mapping[str, Any], classes: Sequence[str]) -> str:
-    """The label, every class with its probability, warnings, and facts about the sound."""
+def answer(prediction: Mapping[str, Any], classes: Sequence[str], reached: str = "") -> str:
+    """The label, every class with its probability, warnings, and facts about the sound.
+
+    Args:
+        prediction: as the API answers.
+        classes: of the model, in order.
+        reached: how good the model is, as HTML (`models.reached`); "" where that is not known.
+    """
     said = escape(_said(prediction))
     return (
         f'<section class="jr-card" aria-label="Answer" data-say="{said}">{_headline(prediction)}'
-        f"{bars(prediction, classes)}{_meaning(prediction)}{warnings(prediction['warnings'])}"
+        f"{bars(prediction, classes)}{_meaning(prediction, reached)}{warnings(prediction['warnings'])}"
         f"{facts(prediction['audio'])}</section>"
     )
 
@@ -51,9 +57,13 @@ def _headline(prediction: Mapping[str, Any]) -> str:
     model, label = prediction["model"], prediction["label"]
     by = f"{task_name(model['task'])} · {feature_name(model['features'])}"
     if label is None:
-        reason = sentence(str(prediction["reason"] or "the model is not sure enough"))
-        return f'<p class="jr-by">{escape(by)}</p><h2>No answer</h2><p class="jr-reason">{reason}</p>'
+        return f'<p class="jr-by">{escape(by)}</p><h2>No answer</h2><p class="jr-reason">{withheld(prediction)}</p>'
     return f'<p class="jr-by">{escape(by)}</p><h2>{escape(label)}</h2>'
+
+
+def withheld(prediction: Mapping[str, Any]) -> str:
+    """Why there is no answer, as a sentence."""
+    return sentence(str(prediction["reason"] or "the model is not sure enough"))
 
 
 def bars(prediction: Mapping[str, Any], classes: Sequence[str]) -> str:
@@ -71,17 +81,23 @@ def bars(prediction: Mapping[str, Any], classes: Sequence[str]) -> str:
     return f'<div class="jr-bars">{"".join(rows)}</div>'
 
 
-def _meaning(prediction: Mapping[str, Any]) -> str:
-    """Which classes remain, and for which mixture of patients the probabilities hold; nothing where it is not known."""
+def _meaning(prediction: Mapping[str, Any], reached: str) -> str:
+    """Which classes remain, for which mixture of patients the probabilities hold, and how good the model is.
+
+    Nothing where none of it is known.
+    """
     possible, prevalence, said = prediction.get("possible"), prediction.get("prevalence"), ""
     if possible is not None:
         listed = ", ".join(map(escape, possible)) or "none"
-        said += f"<p>Cannot be ruled out: <b>{listed}</b>.</p>"
+        all_of_them = set(possible) >= set(prediction["probabilities"])
+        said += "<p>" + ("<b>No class</b> can be ruled out" if all_of_them else f"Cannot be ruled out: <b>{listed}</b>")
+        said += ", as far as the model card promises.</p>"
     if prevalence is not None:
         equal = max(prevalence.values()) - min(prevalence.values()) < 1e-6
         of = ", ".join(f"{percent(share, 0)} {escape(name)}" for name, share in prevalence.items())
         group = "every class is equally common" if equal else f"there are {of}"
         said += f"<p>Probabilities for a group in which {group}.</p>"
+    said += f'<p class="jr-reached">{reached}</p>' if reached else ""
     return f'<div class="jr-meaning">{said}</div>' if said else ""
 
 

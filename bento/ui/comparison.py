@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from bento.ui.answer import facts, warnings
+from bento.ui.answer import facts, warnings, withheld
 from bento.ui.words import feature_name, percent, task_name
 
 
@@ -58,11 +58,18 @@ def _table(
     body = "".join(_row(name, prediction, classes[name], name == quick) for name, prediction in rows.items())
     return (
         f'<div class="jr-versus"><p class="jr-by">{escape(task_name(task))}</p><h2>{escape(verdict)}</h2>'
+        f"{_why_not(rows)}"
         f'<p class="jr-key" aria-hidden="true">{key}</p>'
         f"<table><caption class='jr-hidden'>{escape(task_name(task))}</caption><thead><tr>"
         '<th scope="col">Features</th><th scope="col">Answer</th><th scope="col">Probabilities</th></tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
+
+
+def _why_not(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Why models give no answer, each reason once."""
+    reasons = dict.fromkeys(withheld(each) for each in rows.values() if each["label"] is None)
+    return "".join(f'<p class="jr-reason">{reason}</p>' for reason in reasons)
 
 
 def _row(name: str, prediction: Mapping[str, Any], classes: Sequence[str], is_quick: bool) -> str:

@@ -1,4 +1,5 @@
-"""What stands behind one model, above its card: do its probabilities mean what they say, for whom, and what it refuses.
+"""What stands behind one model, above its card: does it hold in the common band, do its probabilities mean what they
+say, for whom, and what it refuses.
 
 Drawn from its row of the run's results.json and from its quality gate. Nothing is said where a run has left nothing.
 """
@@ -9,17 +10,20 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from bento.ui.models import interval, number
-from bento.ui.words import percent
+from bento.ui.words import HEADLINES, difference, headline, headline_cells, headline_columns, number, percent
 from jaxresp.gate import Gate
 
 _WORDS = {"uncalibrated": "Before calibration", "calibrated": "As answered"}
+#: The ends of both axes.
+_ENDS = (
+    '<text x="0" y="107">0</text><text x="100" y="107" text-anchor="end">1</text>'
+    '<text x="-2" y="100" text-anchor="end">0</text><text x="-2" y="5" text-anchor="end">1</text>'
+)
 _DOT = 9.0  # radius, in hundredths of the square, of a dot that holds all patients
-_HEADLINES = ("balanced_accuracy", "macro_f1", "macro_roc_auc")
 
 
 def evidence(row: Mapping[str, Any] | None, gate: Gate | None) -> str:
-    """Up to three cards: reliability, groups, limits.
+    """Up to four cards: common band, reliability, groups, limits.
 
     Args:
         row: the model's row of results.json, if a run left one.
@@ -27,11 +31,32 @@ def evidence(row: Mapping[str, Any] | None, gate: Gate | None) -> str:
     """
     row = row or {}
     cards = [
+        _common_band(row),
         _reliability(row.get("reliability") or {}, row.get("classes") or ()),
-        _groups(row.get("subgroups") or {}),
+        _groups(row.get("subgroups") or {}, row.get("unit", "recording")),
         "" if gate is None else _limits(gate, (row.get("gate") or {}).get("refused"), row.get("unit", "recording")),
     ]
     return "".join(f'<section class="jr-card jr-results">{card}</section>' for card in cards if card)
+
+
+def _common_band(row: Mapping[str, Any]) -> str:
+    """The same networks, hearing only what every stethoscope records, against the band they were made for."""
+    told = row.get("common_band")
+    if told is None:
+        return ""
+    rows = "".join(
+        f"<tr><th scope='row'>{words}</th><td>{headline(row, name)}</td><td>{headline(told, name)}</td>"
+        f"<td>{difference(told['less'][name])}</td></tr>"
+        for name, words in HEADLINES.items()
+    )
+    heads = "".join(f"<th scope='col'>{words}</th>" for words in ("", "Its own band", "Common band", "Difference"))
+    return (
+        f'<p class="jr-by">The same {row["n_patients"]} patients, and what every stethoscope records</p>'
+        "<h2>Does it hold in the common band?</h2>"
+        + _table("Its own band and the common band", heads, rows)
+        + f'<p class="jr-note">Heard in the common band: {escape(told["heard"])}. An interval of the difference that '
+        "holds 0 tells the two apart from nothing. The model that answers here hears its own band.</p>"
+    )
 
 
 def _reliability(told: Mapping[str, Any], classes: Sequence[str]) -> str:
@@ -69,28 +94,28 @@ def _panel(title: str, curves: Sequence[Sequence[Sequence[float]]]) -> str:
         )
         lines.append(f'<g style="--jr-line-of:var(--jr-class-{i})"><polyline points="{points}"/>{dots}</g>')
     return (
-        f'<figure><svg viewBox="-4 -4 108 108"><rect width="100" height="100"/><path d="M0 100 100 0"/>'
-        f"{''.join(lines)}</svg><figcaption>{escape(title)}: frequency seen, by probability said</figcaption></figure>"
+        f'<figure><svg viewBox="-6 -4 110 112"><rect width="100" height="100"/><path d="M0 100 100 0"/>'
+        f"{_ENDS}{''.join(lines)}</svg><figcaption>{escape(title)}: frequency seen, by probability said</figcaption>"
+        "</figure>"
     )
 
 
-def _groups(groups: Mapping[str, Mapping[str, Any]]) -> str:
+def _groups(groups: Mapping[str, Mapping[str, Any]], unit: str) -> str:
     rows = "".join(_group(column, name, each) for column, some in groups.items() for name, each in some.items())
     if not rows:
         return ""
-    head = "".join(f"<th scope='col'>{words}</th>" for words in ("Group", "Patients", "Recordings"))
-    head += "".join(f"<th scope='col'>{words}</th>" for words in ("Balanced accuracy", "Macro F1", "Macro AUROC"))
+    counts = "".join(f"<th scope='col'>{words}</th>" for words in ("Group", "Patients", f"{unit.capitalize()}s"))
     return (
         "<h2>For whom do the numbers hold?</h2>"
-        + _table("Results by group", head, rows)
+        + _table("Results by group", counts + headline_columns(), rows)
         + '<p class="jr-note">In brackets: 95 % intervals over patients. Of fewer than five patients nothing but their '
-        "number is told.</p>"
+        "number is told. The numbers of a group are of the classes that it has.</p>"
     )
 
 
 def _group(column: str, name: str, of: Mapping[str, Any]) -> str:
-    cells = "".join(
-        f"<td>{number(of['metrics'].get(m))} <small>{interval(of['intervals'].get(m))}</small></td>" for m in _HEADLINES
+    cells = (
+        headline_cells(of) if of["metrics"] else f'<td colspan="{len(HEADLINES)}"><small>too few patients</small></td>'
     )
     counts = f"<td>{of['n_patients']}</td><td>{of['n']}</td>"
     return f"<tr><th scope='row'>{escape(column)}: {escape(str(name))}</th>{counts}{cells}</tr>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import gradio as gr
 
 from bento import metrics
-from bento.engine import Answer, Engine
+from bento.answers import Answer
+from bento.engine import Engine
 from bento.errors import MissingAudio, body_of
 from bento.limits import LIMITS
-from bento.store import FEATURES, TASKS
+from bento.store import FEATURES, QUICK_VARIABLE, TASKS
 from bento.ui import answer as answers
 from bento.ui.comparison import comparison
+from bento.ui.models import reached
 from bento.ui.picture import draw
 from bento.ui.report import downloads, in_brief, report
 from bento.ui.style import plain
@@ -24,7 +27,7 @@ from bento.ui.uploads import Uploads
 from bento.ui.words import FEATURE_NAMES, TASK_NAMES
 from bento.upload import age_of
 from jaxresp.errors import JaxrespError
-from jaxresp.explain import Explanation
+from jaxresp.explanation import Explanation
 
 #: What the page shows of an answer: the card, the picture, the downloads, the JSON, and whether it can be opened.
 Shown = tuple[str, Any, Any, dict[str, Any], Any]
@@ -54,20 +57,20 @@ class Desk:
     async def compare(self, sound: str | None, age: str) -> Shown:
         """All models' answers."""
         try:
-            said = await self.engine.compare(await _read(sound), age_of(age))
+            said = await self.engine.compare(await _read(sound), age_of(age), keep=True)
         except JaxrespError as error:
             return _refused(error)
         predictions = {name: each.prediction for name, each in said.items()}
-        classes = {name: each.classes for name, each in self.engine.classifiers.items()}
+        classes = {name: each.classes for name, each in self.engine.models.items()}
         card = comparison(predictions, classes, self.engine.quick)
-        recording = next(iter(said.values())).recording
+        recording = next(iter(said.values())).kept
         picture = await asyncio.to_thread(draw, recording, (), ())
         return _answered(card, picture, {"predictions": predictions})
 
     async def _one(self, sound: str | None, asked: list[str], age: str) -> AsyncIterator[Shown]:
         try:
             name = self.engine.name_of(*asked)
-            said = await self.engine.classify(await _read(sound), name, age_of(age))
+            said = await self.engine.classify(await _read(sound), name, age_of(age), keep=True)
         except JaxrespError as error:
             yield _refused(error)
             return
@@ -83,10 +86,10 @@ class Desk:
     async def _shown(self, said: Answer, name: str, why: Explanation | str = _SOON) -> Shown:
         explanation = why if isinstance(why, Explanation) else None
         note = "" if isinstance(why, Explanation) else why
-        classes = self.engine.classifiers[name].classes
-        card = answers.answer(said.prediction, classes)
+        classes = self.engine.models[name].classes
+        card = answers.answer(said.prediction, classes, reached(self.engine.about.result(name)))
         windows = said.prediction["windows"]
-        picture = await asyncio.to_thread(draw, said.recording, windows, classes, explanation, note)
+        picture = await asyncio.to_thread(draw, said.kept, windows, classes, explanation, note)
         whole = {"prediction": said.prediction} | (
             {} if explanation is None else {"explanation": explanation.to_json()}
         )
@@ -133,9 +136,8 @@ def listen(engine: Engine, examples: Mapping[str, Path], uploads: Uploads) -> No
             with gr.Tabs(elem_id="modes"):
                 with gr.Tab("Quick", id="quick", elem_id="tab-quick"):
                     plain(
-                        '<p class="jr-small">The model that did best in validation, or that the service was told '
-                        f"to use: <b>{TASK_NAMES[quick_task].lower()}</b>, from <b>{FEATURE_NAMES[quick_features]}</b> "
-                        "features.</p>"
+                        f'<p class="jr-small">One model answers: <b>{TASK_NAMES[quick_task].lower()}</b>, from '
+                        f"<b>{FEATURE_NAMES[quick_features]}</b> features. {_why_quick(engine)}</p>"
                     )
                     quick = gr.Button("Classify", variant="primary", size="lg", elem_id="quick-classify")
                 with gr.Tab("Flexible", id="flexible", elem_id="tab-flexible"):
@@ -198,6 +200,13 @@ def _sound(examples: Mapping[str, Path]) -> gr.Audio:
             # Through the queue: outside it Gradio forgets that the page lies under /ui, and the sound cannot be played.
             clip.click(lambda path=path: str(path), None, sound, api_visibility="private", show_progress="hidden")
     return sound
+
+
+def _why_quick(engine: Engine) -> str:
+    """Who chose the model that answers quick questions."""
+    if os.environ.get(QUICK_VARIABLE):
+        return "Whoever runs this service has chosen it."
+    return "Of those for this question it did best in validation." if engine.about.results else ""
 
 
 def _choices(values: tuple[str, ...], names: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -18,15 +18,16 @@ def numbers(live: Live) -> str:
         f'<div class="jr-columns">{_routes(live.routes)}{_predictions(live.predictions)}'
         f"{_reasons('Abstentions', live.abstentions)}{_reasons('Refused, by reason', live.rejections)}</div>"
         '<p class="jr-note">Rates, times and shares are of the last '
-        f"{live.window_s:.0f} s; counts are since the start. The page's own traffic is under /ui and in none of the "
-        'figures above. The same numbers, and more, are at <a href="../metrics">/metrics</a> for Prometheus.</p>'
+        f"{live.window_s:.0f} s; counts are since the start. The figures and the curve at the top are of the API "
+        "(/v1/…) alone; this page asks under /ui, and what it was answered stands under Answers. The same numbers, and "
+        'more, are at <a href="../metrics">/metrics</a> for Prometheus.</p>'
     )
 
 
 def _tiles(live: Live) -> str:
     error = "–" if live.error_rate is None else percent(live.error_rate)
     tiles = {
-        "Requests": f"{live.requests:,}".replace(",", " "),
+        "API requests": f"{live.requests:,}".replace(",", " "),
         "Per second": f"{live.per_second:.2g}" if live.per_second < 10 else f"{live.per_second:.0f}",
         "Median response": seconds(live.p50_s),
         "95th percentile": seconds(live.p95_s),

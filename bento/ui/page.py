@@ -83,13 +83,13 @@ def _models(engine: Engine) -> None:
     chosen = gr.Radio(
         [(models.title(each), each["name"]) for each in described],
         value=engine.quick if engine.quick in names else names[0],
-        label="One model",
+        label="One model more closely",
         elem_id="card-of",
     )
 
     def shown(name: str) -> tuple[str, str]:
-        classifier = engine.classifiers[name]
-        return evidence(engine.about.result(name), classifier.gate), classifier.card
+        model = engine.models[name]
+        return evidence(engine.about.result(name), model.gate), model.card
 
     behind_it, its_card = shown(engine.quick)
     behind = plain(behind_it, elem_id="evidence")

@@ -19,9 +19,9 @@ from PIL import Image
 from bento.ui.magma import palette
 from bento.ui.words import percent, sentence
 from jaxresp.audio import Recording
+from jaxresp.dsp.mel import hz_to_mel
 from jaxresp.dsp.overview import envelope, log_mel_db, time_ticks_s
-from jaxresp.dsp.spectral import hz_to_mel
-from jaxresp.explain import Explanation
+from jaxresp.explanation import Explanation
 
 _COLUMNS = 900  # points drawn across: more than the page is wide
 _N_MELS = 112

@@ -41,11 +41,11 @@ from jaxresp.classifier import untrained
 PHASES = {
     "launcher": "jaxresp serve checks the port and the models",
     "watcher": "bentoml's own process: imports, checks, sockets",
-    "imports": "the process that answers: bentoml, jax, flax",
-    "models": "six models loaded, verified, compiled; meanwhile Gradio imported",
+    "imports": "the process that takes requests: bentoml",
+    "models": "the processes that answer: jax, six models loaded, verified, compiled; meanwhile Gradio imported",
     "page": "the page built, the server listening",
 }
-ROLES = ("launcher", "watcher", "server")
+ROLES = ("launcher", "watcher", "server", "answering")
 PATIENCE_S = 600.0
 
 
@@ -57,7 +57,7 @@ class Start:
         ready_s: until /readyz answered.
         phases_s: wall seconds of each of PHASES.
         cpu_s: of all processes until then.
-        programs: compiled, or read from the cache.
+        programs: compiled, or read from the cache, by all processes.
         pss_mb: of each of ROLES once ready.
         pss_used_mb: of all processes after each of the six models has answered.
     """
@@ -82,27 +82,28 @@ def measure(environment: Mapping[str, str], sound: bytes, log: Path) -> Start:
             time.sleep(0.02)
         ready = time.time()
         family = by_role(psutil.Process(process.pid))
-        cpu_s = sum(sum(member.cpu_times()[:4]) for member in family.values())
-        pss_mb = {role: pss(member) for role, member in family.items()}
+        cpu_s = sum(sum(member.cpu_times()[:4]) for members in family.values() for member in members)
+        pss_mb = {role: sum(map(pss, members)) for role, members in family.items()}
         httpx.get(f"{url}/ui/", timeout=60).raise_for_status()
         for task in TASKS:
             for features in FEATURES:
                 form = {"task": task, "features": features}
                 answer = httpx.post(f"{url}/v1/classify_with", files={"audio": ("a.wav", sound)}, data=form, timeout=60)
                 answer.raise_for_status()
-        used = sum(pss(member) for member in family.values())
+        used = sum(pss(member) for members in family.values() for member in members)
     told = models_line(log)
     compiled = datetime.fromisoformat(told["time"]).timestamp()
     marks = [
         began,
-        family["watcher"].create_time(),
-        family["server"].create_time(),
+        family["watcher"][0].create_time(),
+        family["server"][0].create_time(),
         compiled - told["models_s"],
         compiled,
         ready,
     ]
     seconds = [after - before for before, after in pairwise(marks)]
-    return Start(ready - began, dict(zip(PHASES, seconds, strict=True)), cpu_s, told["programs"], pss_mb, used)
+    phases = dict(zip(PHASES, seconds, strict=True))
+    return Start(ready - began, phases, cpu_s, sum(told["programs"]), pss_mb, used)
 
 
 def free_port() -> int:
@@ -130,11 +131,11 @@ def running(arguments: list[str], environment: Mapping[str, str], log: Path) -> 
         process.wait(60)
 
 
-def by_role(launcher: psutil.Process) -> dict[str, psutil.Process]:
-    """The launcher, its child, and the largest of that one's children."""
+def by_role(launcher: psutil.Process) -> dict[str, list[psutil.Process]]:
+    """The launcher, its child, the largest of that one's children, and the processes that answer behind it."""
     (watcher,) = launcher.children()
     server = max(watcher.children(), key=lambda child: child.memory_info().rss)
-    return {"launcher": launcher, "watcher": watcher, "server": server}
+    return {"launcher": [launcher], "watcher": [watcher], "server": [server], "answering": server.children()}
 
 
 def pss(process: psutil.Process) -> float:

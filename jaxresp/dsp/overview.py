@@ -10,7 +10,7 @@ import math
 import numpy as np
 from jaxtyping import Float32
 
-from jaxresp.dsp.spectral import mel_filterbank
+from jaxresp.dsp.mel import mel_filterbank
 
 _FRAME_S = 0.064  # wheezes are lines, crackles are upright strokes
 

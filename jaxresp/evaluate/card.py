@@ -51,7 +51,7 @@ def intended_use(result: Result) -> list[str]:
 def _split(result: Result) -> list[str]:
     split = result.split
     disjoint = (
-        "No patient trained the network that answered for him."
+        "No patient trained the network that answered for them."
         if split["kind"] == "patient_disjoint"
         else "This published split is not disjoint by patient."
     )

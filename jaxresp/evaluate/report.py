@@ -15,6 +15,7 @@ from jaxresp.evaluate.result import Result
 from jaxresp.evaluate.subgroups import MIN_PATIENTS
 from jaxresp.evaluate.tables import (
     COLUMNS,
+    by_band,
     by_calibration,
     by_class,
     by_level,
@@ -23,7 +24,7 @@ from jaxresp.evaluate.tables import (
     markdown_table,
     rows,
 )
-from jaxresp.evaluate.words import in_words, left_out, number, with_interval, with_sign
+from jaxresp.evaluate.words import left_out, number, with_interval, with_sign
 from jaxresp.pages.page import Table
 from jaxresp.prediction import NOTICE
 
@@ -58,18 +59,18 @@ def shortcut_lines(results: Sequence[Result]) -> list[str]:
         best, reached = known[0]
         beaten = [r.name for r in of_task if r.metrics.balanced_accuracy <= reached.balanced_accuracy]
         if beaten:
-            lines.append(f"Not better than {best} alone: {', '.join(beaten)}.")
+            lines.append(f"Not better than “{best}” alone: {', '.join(beaten)}.")
         for result in of_task:
             if best in result.beyond:
                 beyond = with_sign(result.beyond[best]["balanced_accuracy"])
-                lines.append(f"{result.name} less {best} alone, balanced accuracy, paired: {beyond}")
+                lines.append(f"{result.name} less “{best}” alone, balanced accuracy, paired: {beyond}")
     return lines
 
 
 def band_line(results: Sequence[Result]) -> str:
     """What of the sound the models heard."""
     bands = dict.fromkeys(str(result.settings.get("band", "not recorded")) for result in results)
-    return f"Band heard: {', '.join(bands)}"
+    return f"Band heard: {'; '.join(bands)}"
 
 
 def caveats(results: Sequence[Result]) -> list[str]:
@@ -176,7 +177,7 @@ def performance(result: Result) -> list[str]:
     if result.alarm:
         lines += ["", alarm_line(result)]
     if result.common_band is not None:
-        lines += ["", common_band_line(result.common_band)]
+        lines += ["", *table_lines(by_band(result, result.common_band)), "", common_band_line(result.common_band)]
     if result.sides:
         lines += ["", *table_lines(by_side(result)), *(["", line] if (line := side_line(result)) else [])]
     return lines
@@ -283,12 +284,11 @@ def side_line(result: Result) -> str:
 
 
 def common_band_line(told: InBand) -> str:
-    """What a diagnosis is worth by what every stethoscope records."""
-    less = ", ".join(f"{in_words(name)} {with_sign(difference)}" for name, difference in told.less.items())
+    """What the common band is, and which networks were asked in it."""
     return (
-        f"In the common band, heard: {told.heard}. The networks of every fold were fitted anew with the settings that "
-        f"its validation preferred in the wider band; the released one hears the wider band. Less the wider band's "
-        f"numbers, paired: {less}."
+        f"In the common band, which every stethoscope records, was heard: {told.heard}. The networks of every fold "
+        "were fitted anew with the settings that its validation preferred in the wider band; the released one hears "
+        "the wider band."
     )
 
 
@@ -319,4 +319,4 @@ def table_lines(table: Table) -> list[str]:
 
 
 def _named(title: str, values: Mapping[str, float]) -> str:
-    return f"{title}: {', '.join(f'{name} {number(value)}' for name, value in values.items())}."
+    return f"{title}: {', '.join(f'{name} = {number(value)}' for name, value in values.items())}."

@@ -6,6 +6,7 @@ have may point at a person.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from jaxresp.evaluate.bootstrap import HEADLINES, Interval, headline_intervals
 from jaxresp.evaluate.metrics import classification_metrics
 
 MIN_PATIENTS = 5
+_NOT_KNOWN = "not known"
 AGE_BANDS_YEARS = (0.0, 2.0, 17.0, 40.0, 65.0)
 """Where bands begin: infants, children, and adults in three. ICBHI's healthy are all below 17."""
 
@@ -70,7 +72,7 @@ def subgroup_columns(corpus: Corpus) -> dict[str, Shaped[np.ndarray, " recording
         "acquisition mode": corpus.mode,
         "corpus": corpus.corpus,
     }
-    return {name: np.where(column == "", "not known", column) for name, column in columns.items()}
+    return {name: np.where(column == "", _NOT_KNOWN, column) for name, column in columns.items()}
 
 
 def age_bands(age_years: Float[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
@@ -78,7 +80,7 @@ def age_bands(age_years: Float[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
     ends = [f"–{after - 1:.0f}" for after in AGE_BANDS_YEARS[1:]] + [" or more"]
     names = np.array([f"{start:.0f}{end} years" for start, end in zip(AGE_BANDS_YEARS, ends, strict=True)])
     band = np.clip(np.searchsorted(AGE_BANDS_YEARS, np.nan_to_num(age_years), side="right") - 1, 0, None)
-    return np.where(np.isfinite(age_years), names[band], "not known")
+    return np.where(np.isfinite(age_years), names[band], _NOT_KNOWN)
 
 
 def subgroups(
@@ -96,13 +98,19 @@ def subgroups(
     """
     found: dict[str, dict[str, Subgroup]] = {}
     for name, column in columns.items():
-        values = np.unique(column)
-        if values.size > 1:
+        values = sorted(np.unique(column), key=_in_order)
+        if len(values) > 1:
             found[name] = {
                 str(value): _subgroup(labels[own], probabilities[own], patients[own], seed)
                 for value, own in ((value, column == value) for value in values)
             }
     return found
+
+
+def _in_order(name: str) -> tuple[bool, int, str]:
+    """By the number a name begins with, as ages do; what is not known comes last."""
+    digits = re.match(r"\d+", name)
+    return name == _NOT_KNOWN, int(digits[0]) if digits else 0, name
 
 
 def _subgroup(

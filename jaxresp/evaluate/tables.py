@@ -36,7 +36,7 @@ def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
     """
     found = []
     for result in results:
-        majority = f"{number(result.majority.balanced_accuracy)} (accuracy {number(result.majority.accuracy)})"
+        majority = f"{number(result.majority.balanced_accuracy)} ({number(result.majority.accuracy)})"
         network = f"{result.settings['network']} {result.settings['filters']}×{result.settings['dense']}"
         told: list[tuple[str, Result | InBand]] = [(result.name, result)]
         if result.common_band is not None:
@@ -81,6 +81,20 @@ def by_level(result: Result) -> Table:
         if name in levels
     )
     return Table(("level", "n", "patients", *HEADLINES_IN_WORDS, "accuracy"), tuple(body))
+
+
+def by_band(result: Result, told: InBand) -> Table:
+    """The headline metrics in the model's own band and in the common one, and what the common one adds."""
+    body = (
+        (
+            in_words(each),
+            with_interval(getattr(result.metrics, each), result.intervals[each]),
+            with_interval(getattr(told.metrics, each), told.intervals[each]),
+            with_sign(told.less[each]),
+        )
+        for each in HEADLINES
+    )
+    return Table(("metric", "its own band", "common band", "difference, paired"), tuple(body))
 
 
 def by_side(result: Result) -> Table:

@@ -12,8 +12,8 @@ import soxr
 from jaxtyping import Float32
 
 from jaxresp.corpus import Annotations, Corpus
+from jaxresp.dsp.mel import hz_to_mel, mel_to_hz
 from jaxresp.dsp.overview import envelope, log_mel_db, time_ticks_s
-from jaxresp.dsp.spectral import hz_to_mel, mel_to_hz
 from jaxresp.explore.figures import kind_colour
 from jaxresp.explore.statistics import KINDS, kinds
 from jaxresp.pages.style import light

@@ -82,11 +82,11 @@ def verdict(question: Question) -> str:
     )
     if around.low <= chance:
         return (
-            f"Told only the {best.name}, which tells most, one reaches {reached}; that interval holds the {chance:.2f} "
+            f"Told only “{best.name}”, which tells most, one reaches {reached}; that interval holds the {chance:.2f} "
             "of a guess, so no shortcut was found."
         )
     return (
-        f"Told only the {best.name}, and hearing nothing, one reaches {reached}: a score on this corpus must beat "
+        f"Told only “{best.name}”, and hearing nothing, one reaches {reached}: a score on this corpus must beat "
         f"that, not the {chance:.2f} of a guess."
     )
 

@@ -10,6 +10,7 @@ import base64
 import html
 import io
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -95,9 +96,13 @@ def css_variables(scheme: str) -> str:
     return " ".join(f"--{name}: {getattr(colour, scheme)};" for name, colour in COLOURS.items())
 
 
+# Matplotlib's settings are the process's: what one thread sets, and puts back, another one would draw with.
+_SETTINGS = threading.RLock()
+
+
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Matplotlib's settings while a figure of the report is made or saved."""
+    """Matplotlib's settings while a figure of ours is made or saved, by one thread at a time."""
     import matplotlib as mpl
 
     ink, muted, line = light("ink"), light("muted"), light("line")
@@ -139,7 +144,7 @@ def drawing() -> Iterator[None]:
         "svg.hashsalt": "jaxresp",  # the same figure is the same text
         "image.interpolation": "none",
     }
-    with mpl.rc_context(settings):
+    with _SETTINGS, mpl.rc_context(settings):
         yield
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from jaxresp.bands import BANDS
 from jaxresp.evaluate import report, tables
 from jaxresp.evaluate.result import Result
 from jaxresp.evaluate.words import number, with_sign
@@ -29,7 +30,7 @@ def headline(results: Sequence[Result], album: Album) -> Section:
             f"{task}: {' / '.join(of_task[0].classes)}",
             partial(figures.headline, of_task),
             caption=f"{of_task[0].metrics.n} {of_task[0].unit}s of {of_task[0].n_patients} patients. Bars are 95 % "
-            "intervals over patients, the dashed line is a guess; a model left of the hollow mark is beaten by one "
+            "intervals over patients, the dashed line is a guess; a model left of the orange mark is beaten by one "
             "column of the metadata.",
         )
         for task, of_task in by_task(results).items()
@@ -43,9 +44,22 @@ def headline(results: Sequence[Result], album: Album) -> Section:
         "Models",
         lead,
         plates,
-        (report.band_line(results),),
+        tuple(_bands(results)),
         open_table=Table(tables.COLUMNS, tuple(tables.rows(results))),
     )
+
+
+def _bands(results: Sequence[Result]) -> list[str]:
+    """What of the sound was heard, and what the rows of the common band are."""
+    said = [f"{report.band_line(results)}."]
+    if any(result.common_band is not None for result in results):
+        low_hz, high_hz = BANDS["common"]
+        said.append(
+            f"The common band, {low_hz:g}–{high_hz:g} Hz, is what every stethoscope records: the same networks, fitted "
+            "anew on that alone, answer for the same patients. What only the wider band reaches may be owed to the "
+            "stethoscope. Every model's chapter has the difference."
+        )
+    return said
 
 
 def cohort(results: Sequence[Result]) -> Section:

@@ -9,8 +9,10 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxresp.evaluate.answers import Answers
+from jaxresp.evaluate.bands import InBand
 from jaxresp.evaluate.metrics import threshold_counts
 from jaxresp.evaluate.result import Result
+from jaxresp.evaluate.words import in_words
 from jaxresp.explore.figures import heat_map
 from jaxresp.explore.statistics import Crossed
 from jaxresp.pages.canvas import FRAME, ROW, WIDTH, canvas, legend, legend_height, line, marker
@@ -25,43 +27,52 @@ _SQUARE = 236.0  # height of two square panels side by side
 
 
 def headline(results: Sequence[Result]) -> Figure:
-    """Balanced accuracy and ROC-AUC of every model of a task, with 95 % intervals.
+    """The headline metrics but F1 of every model of a task, with 95 % intervals; under each, those in the common band.
 
-    Beside them the best column of the metadata (hollow) and chance (dashed).
+    Beside them the best column of the metadata, which has no PR-AUC, and chance (dashed).
     """
     from matplotlib.figure import Figure
 
     n, of_task = len(results), results[0]
-    figure = Figure(figsize=(WIDTH / 72, (FRAME + 34 + ROW * n) / 72))
-    panels = figure.subplots(1, 2, sharey=True)
-    chances = (1 / sum(support > 0 for support in of_task.metrics.support), 0.5)
-    for axes, name, title, chance in zip(
-        panels, ("balanced_accuracy", "macro_roc_auc"), ("balanced accuracy", "ROC-AUC"), chances, strict=True
-    ):
-        at = [getattr(result.metrics, name) for result in results]
-        around = [result.intervals[name] for result in results]
-        best = max((getattr(each, name) for each in of_task.shortcuts.values()), default=np.nan)
-        axes.hlines(range(n), [i.low for i in around], [i.high for i in around], color=light("accent"), lw=5, alpha=0.3)
-        axes.plot(at, range(n), "o", color=light("accent"), markersize=6.5)
+    narrow = [result.common_band for result in results]
+    asked_twice = any(each is not None for each in narrow)
+    figure = Figure(figsize=(WIDTH / 72, (FRAME + 34 + (ROW + 8 * asked_twice) * n) / 72))
+    panels = figure.subplots(1, 3, sharey=True)
+    shares = [support / of_task.metrics.n for support in of_task.metrics.support if support > 0]
+    chances = {"balanced_accuracy": 1 / len(shares), "macro_roc_auc": 0.5, "macro_pr_auc": float(np.mean(shares))}
+    for axes, (name, chance) in zip(panels, chances.items(), strict=True):
+        known = [getattr(each, name) for each in of_task.shortcuts.values() if hasattr(each, name)]
+        best = max(known, default=np.nan)
+        _with_intervals(axes, results, name, -0.14 * asked_twice, light("accent"), 5.0)
+        _with_intervals(axes, narrow, name, 0.24, "none", 2.5)
         axes.axvline(chance, color=light("muted"), linewidth=1, linestyle=(0, (4, 3)))
-        axes.plot([best] * n, range(n), "o", markerfacecolor="none", color=light("kind-crackle"), markersize=6.5)
-        lowest = np.nanmin([chance, best, *(i.low for i in around)])
-        axes.set_xlim(min(0.3, float(lowest) - 0.03), 1.02)
-        axes.set_xticks([chance, 0.75, 1.0], [f"{chance:.2f}".lstrip("0"), ".75", "1"])
-        axes.set_title(title, color=light("ink"))
+        axes.plot([best] * n, range(n), "|", color=light("kind-crackle"), markersize=17, markeredgewidth=2)
+        lows = [each.intervals[name].low for each in (*results, *narrow) if each is not None]
+        axes.set_xlim(min(0.3, float(np.nanmin([chance, best, *lows])) - 0.03), 1.02)
+        axes.set_xticks([chance, 1.0], [f"{chance:.2f}".lstrip("0"), "1"])
+        axes.set_title(in_words(name), color=light("ink"))
         axes.grid(axis="x")
         axes.spines[["left"]].set_visible(False)
     panels[0].set_yticks(range(n), [result.features for result in results])
     panels[0].set_ylim(n - 0.4, -0.6)
-    figure.legend(
-        handles=[
-            marker("model", light("accent"), light("accent")),
-            marker("best column of the metadata", "none", light("kind-crackle")),
-        ],
-        loc="outside lower left",
-        ncols=2,
-    )
+    handles = [marker("model", light("accent"), light("accent"))]
+    handles += [marker("in the common band", "none", light("accent"))] * asked_twice
+    handles += [line("best of the metadata", light("kind-crackle"))] * bool(of_task.shortcuts)
+    figure.legend(handles=handles, loc="outside lower left", ncols=3, columnspacing=1.2, handletextpad=0.4)
     return figure
+
+
+def _with_intervals(
+    axes: Axes, told: Sequence[Result | InBand | None], name: str, lower: float, face: str, width: float
+) -> None:
+    """A dot and its interval in every row, `lower` rows below its middle; none where there is nothing to tell."""
+    for row, each in enumerate(told):
+        if each is None:
+            continue
+        low, high = each.intervals[name]
+        axes.hlines(row + lower, low, high, color=light("accent"), lw=width, alpha=0.3)
+        edge, at = light("accent"), getattr(each.metrics, name)
+        axes.plot(at, row + lower, "o", markerfacecolor=face, markeredgecolor=edge, markersize=6.0)
 
 
 def confusion(result: Result) -> Figure:

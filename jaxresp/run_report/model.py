@@ -7,7 +7,7 @@ from functools import partial
 from jaxresp.evaluate import report, tables
 from jaxresp.evaluate.answers import Answers
 from jaxresp.evaluate.result import Result
-from jaxresp.evaluate.words import with_interval
+from jaxresp.evaluate.words import number, with_interval
 from jaxresp.pages.album import Album
 from jaxresp.pages.page import Plate, Section, Table
 from jaxresp.run_report import figures
@@ -15,14 +15,13 @@ from jaxresp.run_report import figures
 
 def chapter(result: Result, answers: Answers, album: Album) -> Section:
     """Everything about one model."""
-    majority = tables.rows([result])[0][tables.COLUMNS.index("majority (accuracy)")]
     balanced = with_interval(result.metrics.balanced_accuracy, result.intervals["balanced_accuracy"])
     return Section(
         result.name,
         result.name,
         f"{' / '.join(result.classes)} for one {result.unit}, from {result.features} features. Balanced accuracy "
         f"{balanced} on {result.metrics.n} {result.unit}s of {result.n_patients} patients; the majority alone reaches "
-        f"{majority}.",
+        f"{number(result.majority.balanced_accuracy)} (accuracy {number(result.majority.accuracy)}).",
         tuple(_plates(result, answers, album)),
         tuple(_remarks(result)),
         open_table=tables.by_class(result.classes, result.metrics),
@@ -83,6 +82,8 @@ def _plates(result: Result, answers: Answers, album: Album) -> list[Plate]:
 
 def _tables(result: Result) -> list[tuple[str, Table]]:
     found = []
+    if result.common_band is not None:
+        found.append((f"{result.name} in the common band", tables.by_band(result, result.common_band)))
     if result.levels:
         found.append((f"{result.name} by level", tables.by_level(result)))
     if result.sides:

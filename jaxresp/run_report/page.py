@@ -8,7 +8,7 @@ from pathlib import Path
 import jaxresp
 from jaxresp.evaluate import report
 from jaxresp.evaluate.result import Result
-from jaxresp.evaluate.words import number, with_interval
+from jaxresp.evaluate.words import number, with_interval, with_sign
 from jaxresp.files import write_whole
 from jaxresp.pages.album import Album
 from jaxresp.pages.page import Page, Section, html_of
@@ -73,17 +73,23 @@ def _brief(results: Sequence[Result]) -> list[str]:
     said = []
     for task, of_task in chapters.by_task(results).items():
         chosen = min(of_task, key=lambda result: (result.validation_loss, result.name))
-        balanced, area = (
+        balanced, roc, precision_recall = (
             with_interval(getattr(chosen.metrics, each), chosen.intervals[each])
-            for each in ("balanced_accuracy", "macro_roc_auc")
+            for each in ("balanced_accuracy", "macro_roc_auc", "macro_pr_auc")
         )
         known = sorted(chosen.shortcuts.items(), key=lambda item: -item[1].balanced_accuracy)
         beside = f"; “{known[0][0]}” alone reaches {number(known[0][1].balanced_accuracy)}" if known else ""
         said.append(
-            f"{task}: {chosen.name}, of the lowest validation loss, reaches a balanced accuracy of {balanced} and a "
-            f"ROC-AUC of {area} on {chosen.n_patients} patients. Always answering the majority reaches "
-            f"{number(chosen.majority.balanced_accuracy)}{beside}."
+            f"{task}: {chosen.name}, of the lowest validation loss, reaches a balanced accuracy of {balanced}, a "
+            f"ROC-AUC of {roc} and a PR-AUC of {precision_recall} on {chosen.n_patients} patients. Always answering "
+            f"the majority reaches a balanced accuracy of {number(chosen.majority.balanced_accuracy)}{beside}."
         )
+        if (narrow := chosen.common_band) is not None:
+            held, less = narrow.metrics.balanced_accuracy, narrow.less["balanced_accuracy"]
+            said.append(
+                f"{task}: in the common band its balanced accuracy is "
+                f"{with_interval(held, narrow.intervals['balanced_accuracy'])}, {with_sign(less)} against its own band."
+            )
         beaten = [
             result.name
             for result in of_task

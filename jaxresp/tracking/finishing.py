@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import warnings
 from collections.abc import Callable
@@ -13,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
-from PIL import Image
 
 import jaxresp
 from jaxresp.evaluate.bootstrap import HEADLINES
 from jaxresp.evaluate.result import Result
-from jaxresp.pages.style import drawing, png_of
 from jaxresp.run_report import figures
 from jaxresp.run_report.finished import read_json
 from jaxresp.tracking.plots import history_figure, importance_figure
@@ -52,14 +49,15 @@ def finish_study(store: Store, study: str, spool: Spool) -> None:
     store.log(study, params=settings, metrics=_metrics(result, importance, now))
     _pictures(store, study, result)
     trials = [trial for trial in map(spool.trial, spool.trials()) if trial["score"] is not None]
-    history = history_figure(
+    history = partial(
+        history_figure,
         [trial["number"] for trial in trials],
         [trial["score"] for trial in trials],
         [bool(trial["pruned"]) for trial in trials],
     )
-    store.client.log_figure(study, history, "history.png")
+    store.log_figure(study, history, "history.png")
     if importance:
-        store.client.log_figure(study, importance_figure(importance), "importance.png")
+        store.log_figure(study, partial(importance_figure, importance), "importance.png")
     store.client.log_artifact(study, str(spool.model / "out_of_fold.csv"))
     store.client.log_artifact(study, str(spool.classifier / "card.md"))
     store.client.log_artifact(study, str(file))
@@ -87,9 +85,7 @@ def _pictures(store: Store, study: str, result: Result) -> None:
     if result.reliability:
         drawn["reliability.png"] = partial(figures.reliability, result)
     for name, draw in drawn.items():
-        with drawing():
-            figure = draw()
-        store.client.log_image(study, Image.open(io.BytesIO(png_of(figure))), artifact_file=name)
+        store.log_figure(study, draw, name)
 
 
 def _register(store: Store, study: str, spool: Spool, result: Result) -> None:

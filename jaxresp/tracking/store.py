@@ -7,22 +7,29 @@ only once it is closed, which is the last thing done to it; one that is not was 
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
+from PIL import Image
 
 import jaxresp
+from jaxresp.pages.style import drawing, png_of
 from jaxresp.tracking.plots import curves_figure
 from jaxresp.tracking.spool import Spool
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STUDY, TRIAL, WHY = "jaxresp.study", "jaxresp.trial", "jaxresp.failed"
 
@@ -102,7 +109,7 @@ class Store:
         metrics += _curve("mean", mean_history(histories), now)
         self.log(run, params=trial["settings"], metrics=metrics)
         if any(histories):
-            self.client.log_figure(run, curves_figure(histories, name), "curves.png")
+            self.log_figure(run, partial(curves_figure, histories, name), "curves.png")
         self.client.set_terminated(run, end_time=now)
 
     def log(
@@ -119,6 +126,12 @@ class Store:
                 params=words[i * _PARAMS_AT_ONCE : (i + 1) * _PARAMS_AT_ONCE],
                 tags=list(tags) if i == 0 else [],
             )
+
+    def log_figure(self, run: str, draw: Callable[[], Figure], file: str) -> None:
+        """Draw a figure and keep it as a PNG. The report may be drawn at the same moment, by another thread."""
+        with drawing():
+            figure = draw()
+        self.client.log_image(run, Image.open(io.BytesIO(png_of(figure))), artifact_file=file)
 
     def fail(self, run: str, why: str) -> None:
         """Close a run as failed."""

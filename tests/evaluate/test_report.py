@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jaxresp.evaluate import report, tables, words
+from jaxresp.evaluate.bands import InBand
 from jaxresp.evaluate.bootstrap import HEADLINES, Difference, Interval
 from jaxresp.evaluate.card import card
 from jaxresp.evaluate.comparing import Comparison
@@ -61,7 +62,7 @@ def test_every_row_stands_beside_its_interval_and_the_majority() -> None:
     assert shown["model"] == "binary-mfcc"
     assert shown["balanced accuracy"] == "0.804 [0.50–0.88]"
     assert shown["accuracy"] == "0.900"
-    assert shown["majority (accuracy)"] == "0.500 (accuracy 0.850)"
+    assert shown["majority (accuracy)"] == "0.500 (0.850)"
     assert shown["network"] == "cnn2d 16×128"
 
 
@@ -107,19 +108,19 @@ def test_models_that_metadata_alone_beats_are_named() -> None:
     beaten = report.shortcut_lines([result(), result(features="logmel")])
     assert beaten == [
         "binary, balanced accuracy without listening: age 0.875, sex 0.500",
-        "Not better than age alone: binary-mfcc, binary-logmel.",
+        "Not better than “age” alone: binary-mfcc, binary-logmel.",
     ]
     better = result(shortcuts={"sex": Shortcut(0.8, 0.8)})
     assert report.shortcut_lines([better]) == ["binary, balanced accuracy without listening: sex 0.800"]
     for document in (report.markdown([result()]), card(result())):
-        assert "Not better than age alone: binary-mfcc." in document
+        assert "Not better than “age” alone: binary-mfcc." in document
 
 
 def test_a_model_is_held_against_the_best_column_on_the_same_patients() -> None:
     beyond = {name: {"balanced_accuracy": Difference(value, value - 0.1, value + 0.1)} for name, value in
               (("age", -0.0625), ("sex", 0.3))}  # fmt: skip
     said = report.shortcut_lines([result(beyond=beyond)])
-    assert said[-1] == "binary-mfcc less age alone, balanced accuracy, paired: -0.062 [-0.16 to +0.04]"
+    assert said[-1] == "binary-mfcc less “age” alone, balanced accuracy, paired: -0.062 [-0.16 to +0.04]"
 
 
 @pytest.mark.parametrize("document", ["markdown", "card"])
@@ -134,10 +135,25 @@ def test_levels_challenge_and_alarm_are_shown(document: str) -> None:
     assert "\n| recording | 20 | 15 | 0.804 [0.50–0.88] |" in ours
     assert "\n| patient | 15 | 15 | 0.804 [0.25–1.00] |" in ours
     assert "\nChallenge: ICBHI Score 0.625.\n" in ours
-    assert "\nAs an alarm: PPV at prevalence 0.05 undefined.\n" in ours
-    assert f"weighted F1 {metrics.weighted_f1:.3f}" in ours
+    assert "\nAs an alarm: PPV at prevalence 0.05 = undefined.\n" in ours
+    assert f"weighted F1 = {metrics.weighted_f1:.3f}" in ours
     assert f"{metrics.macro_pr_auc:.3f} [0.50–0.88]" in ours
     assert "bootstrap over 15 patients, 2,000 samples" in ours
+
+
+@pytest.mark.parametrize("document", ["markdown", "card"])
+def test_a_diagnosis_is_told_in_the_common_band_too(document: str) -> None:
+    less = {name: Difference(-0.125, -0.25, 0.5) for name in HEADLINES}
+    told = result()
+    narrow = InBand("common (50–1800 Hz)", told.metrics, {name: Interval(0.25, 0.75) for name in HEADLINES}, less)
+    ours = report.markdown([replace(told, common_band=narrow)])
+    if document == "card":
+        ours = card(replace(told, common_band=narrow))
+    area = told.metrics.macro_pr_auc
+    assert f"\n| … in the common band | {told.metrics.balanced_accuracy:.3f} [0.25–0.75] |" in ours
+    assert f"\n| PR-AUC | {area:.3f} [0.50–0.88] | {area:.3f} [0.25–0.75] | -0.125 [-0.25 to +0.50] |" in ours
+    assert "heard: common (50–1800 Hz)" in ours
+    assert "common band" not in report.markdown([told]) + card(told)
 
 
 def test_a_class_that_nobody_had_is_undefined_and_said_so() -> None:
@@ -226,7 +242,7 @@ def test_a_card_has_every_chapter_in_order_and_none_that_is_empty() -> None:
     assert tuple(line[3:] for line in text.splitlines() if line.startswith("## ")) == CHAPTERS
     for chapter in text.split("\n## ")[1:]:
         assert chapter.partition("\n")[2].strip()
-    assert "fingerprint f\n" in text and "folds: No patient trained the network that answered for him." in text
+    assert "fingerprint f\n" in text and "folds: No patient trained the network that answered for them." in text
     bare = card(result())
     assert "## By group" not in bare and "## Calibration" not in bare
 

@@ -62,6 +62,13 @@ def test_ages_fall_into_bands(years: float, band: str) -> None:
     assert age_bands(np.array([years], np.float32)).tolist() == [band]
 
 
+def test_ages_stand_in_the_order_of_age() -> None:
+    ages = age_bands(np.resize(np.float32([70, 50, 20, 5, 1, math.nan]), 48))
+    found = subgroups({"age": ages}, LABELS, PROBABILITIES, PATIENTS)["age"]
+    years = ["0–1 years", "2–16 years", "17–39 years", "40–64 years", "65 or more years"]
+    assert list(found) == [*years, "not known"]
+
+
 def test_columns_are_of_every_recording(easy_corpus: Corpus) -> None:
     columns = subgroup_columns(easy_corpus)
     assert set(columns) == {"stethoscope", "chest location", "sex", "age", "acquisition mode", "corpus"}

@@ -31,7 +31,7 @@ def test_a_column_that_is_the_diagnosis_answers_everything():
         assert {each.name for each in question.clues} == {"age", "is a child"}
         assert (clue.name, clue.balanced_accuracy, clue.macro_roc_auc) == ("age", 1, 1)
         assert clue.balanced_accuracy_interval == clue.macro_roc_auc_interval == (1, 1)
-        assert "Told only the age, and hearing nothing" in verdict(question)
+        assert "Told only “age”, and hearing nothing" in verdict(question)
 
 
 def test_a_column_that_is_no_answer_is_not_called_a_shortcut():

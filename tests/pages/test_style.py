@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -127,4 +128,26 @@ def test_the_same_figure_is_the_same_text_and_leaves_no_setting_behind(figure):
     before = dict(mpl.rcParams)
     assert svg_of(figure, "it", "") == svg_of(figure, "it", "")
     assert png_of(figure) == png_of(figure)
+    assert dict(mpl.rcParams) == before
+
+
+def test_two_threads_draw_one_after_the_other():
+    import matplotlib as mpl
+
+    before, begun, entered, during = dict(mpl.rcParams), threading.Event(), threading.Event(), []
+
+    def other():
+        begun.set()
+        with drawing():
+            entered.set()
+            during.append(mpl.rcParams["svg.fonttype"])
+
+    thread = threading.Thread(target=other)
+    with drawing():
+        thread.start()
+        assert begun.wait(10)
+        assert not entered.wait(0.2)
+        during.append(mpl.rcParams["svg.fonttype"])
+    thread.join(10)
+    assert during == ["none", "none"]
     assert dict(mpl.rcParams) == before

@@ -13,6 +13,7 @@ from jaxresp import cli
 from jaxresp.errors import JaxrespError
 from jaxresp.evaluate import tables
 from jaxresp.evaluate.answers import Answers
+from jaxresp.evaluate.bands import InBand
 from jaxresp.evaluate.bootstrap import HEADLINES, Difference, Interval, headline_intervals
 from jaxresp.evaluate.comparing import compare
 from jaxresp.evaluate.levels import Level
@@ -199,6 +200,46 @@ def test_a_confusion_matrix_shows_every_count_true_classes_down(run):
     assert shown == {(i, j): str(n) for (i, j), n in np.ndenumerate(np.array(run.results[0].metrics.confusion))}
     assert [t.get_text() for t in axes.get_yticklabels()] == list(CLASSES)
     assert (axes.get_ylabel(), axes.get_xlabel()) == ("true", "answered")
+
+
+def in_common_band(of: Result) -> InBand:
+    """Two hundredths worse than its own band."""
+    metrics = replace(of.metrics, **{each: getattr(of.metrics, each) - 0.02 for each in HEADLINES})
+    return InBand(
+        "common (50–1800 Hz)", metrics, of.intervals, {each: Difference(-0.02, -0.5, 0.25) for each in HEADLINES}
+    )
+
+
+def test_the_common_band_stands_beside_each_models_own(take_apart):
+    made = finished()
+    results = tuple(replace(each, common_band=in_common_band(each)) for each in made.results)
+    page = take_apart(html_report(replace(made, results=results)))
+    first = results[0]
+    head, *rows = page.tables["binary-mfcc in the common band"]
+    assert [tuple(row) for row in (head, *rows)] == [
+        tables.by_band(first, first.common_band).head,
+        *tables.by_band(first, first.common_band).rows,
+    ]
+    assert rows[3][0] == "PR-AUC" and rows[3][3] == "-0.020 [-0.50 to +0.25]"
+    said = " ".join(text for where, text in page.texts if where in ("p", "li"))
+    assert "The common band, 50–1800 Hz, is what every stethoscope records" in said
+    chosen = min(results, key=lambda each: (each.validation_loss, each.name))
+    assert f"in the common band its balanced accuracy is {chosen.common_band.metrics.balanced_accuracy:.3f}" in said
+    assert f"a PR-AUC of {chosen.metrics.macro_pr_auc:.3f} [" in said
+
+
+def test_headlines_are_drawn_where_they_are(run):
+    """Every model's dot, and under it the one in the common band; what metadata reaches, where it is known."""
+    results = [replace(run.results[0], common_band=in_common_band(run.results[0])), run.results[1]]
+    with drawing():
+        panels = figures.headline(results).axes
+    for axes, name in zip(panels, ("balanced_accuracy", "macro_roc_auc", "macro_pr_auc"), strict=True):
+        dots = [tuple(float(x) for x in line.get_xydata()[0]) for line in axes.lines if line.get_marker() == "o"]
+        own = [getattr(each.metrics, name) for each in results]
+        assert [at for at, _ in sorted(dots, key=lambda dot: dot[1])] == pytest.approx([own[0], own[0] - 0.02, own[1]])
+        (best,) = (line.get_xdata() for line in axes.lines if line.get_marker() == "|")
+        reached = {"balanced_accuracy": 0.9375, "macro_roc_auc": 0.97}.get(name, np.nan)
+        np.testing.assert_array_equal(best, [reached] * 2)
 
 
 def test_risk_and_reliability_are_drawn_as_measured(run):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from bento.asgi import BodyLimit
+from bento.computing import Computing
 from bento.engine import Engine
 from bento.errors import BodyTooLarge, DeadlineExceeded, Overloaded
 from bento.limits import Limits
@@ -47,7 +48,9 @@ def classifier() -> Classifier:
 def _with_engine(classifier: Classifier, story: Callable[[Engine, Gated], Awaitable[None]], **limits: Any) -> None:
     async def run() -> None:
         gated = Gated(classifier)
-        engine = Engine({"binary-mfcc": gated}, "binary-mfcc", limits=Limits(**limits))  # type: ignore[dict-item]
+        bounds = Limits(**limits)
+        computing = Computing({"binary-mfcc": gated}, bounds.threads, bounds)  # type: ignore[dict-item]
+        engine = Engine(computing, "binary-mfcc", bounds)
         try:
             await story(engine, gated)
         finally:

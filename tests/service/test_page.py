@@ -17,8 +17,8 @@ from bento.live import Live, Moment, Route
 from bento.ui import answer, comparison, evidence, live, models, picture, report, style, words
 from bento.ui.uploads import Uploads
 from jaxresp import audio
-from jaxresp.dsp.spectral import hz_to_mel, mel_to_hz
-from jaxresp.explain import Explanation
+from jaxresp.dsp.mel import hz_to_mel, mel_to_hz
+from jaxresp.explanation import Explanation
 from jaxresp.gate import Gate
 
 BAD = '<script>alert("x")</script>'
@@ -95,6 +95,7 @@ def test_an_answer_says_what_cannot_be_ruled_out_and_for_whom_its_probabilities_
     equal = answer.answer(prediction(possible=[], prevalence={"a": 0.5, "b": 0.5}), ("a", "b"))
     assert "every class is equally common" in equal
     assert "<b>none</b>" in equal
+    assert "<b>No class</b> can be ruled out" in answer.answer(prediction(possible=["b", "a"]), ("a", "b"))
 
 
 def test_an_error_shows_its_remedy_apart() -> None:
@@ -120,6 +121,14 @@ def test_a_comparison_says_how_far_the_models_agree(labels: str, verdict: str) -
     assert html.count("data-model=") == len(labels)
     for row in re.findall(r'<span class="jr-stack".*?</span>', html):
         assert sum(map(float, re.findall(r"width:([\d.]+)%", row))) == pytest.approx(100, abs=0.1)
+
+
+def test_a_comparison_says_why_there_is_no_answer() -> None:
+    said = {str(i): prediction(None, reason="too quiet" if i else BAD) for i in range(3)}
+    html = comparison.comparison(said, dict.fromkeys(said, ("a", "b")), "0")
+    assert html.count('<p class="jr-reason">Too quiet.</p>') == 1
+    assert html.count("jr-reason") == 2 and BAD not in html
+    assert "jr-reason" not in comparison.comparison({"0": prediction()}, {"0": ("a", "b")}, "0")
 
 
 def test_the_overlay_lies_on_the_spectrograms_own_axes() -> None:
@@ -164,34 +173,87 @@ def test_what_is_read_by_people_leaves_out_what_is_drawn() -> None:
     assert report.in_brief({"predictions": {}}) == {"predictions": {}}
 
 
-def test_results_stand_beside_what_needs_no_listening() -> None:
-    metrics = {"balanced_accuracy": 0.7, "macro_f1": 0.6, "macro_roc_auc": None}
+def result(**changes: object) -> dict:
+    """A row of results.json, as far as the page reads it."""
+    metrics = {"balanced_accuracy": 0.7, "macro_f1": 0.6, "macro_roc_auc": None, "macro_pr_auc": 0.65}
+    intervals = {name: [0.5, 0.75] for name in metrics} | {"macro_roc_auc": [None, None]}
     row = {
         "name": "binary-mfcc",
         "task": "binary",
         "features": "mfcc",
         "metrics": metrics,
-        "intervals": {"balanced_accuracy": [0.6, 0.8], "macro_f1": [0.5, 0.7], "macro_roc_auc": [None, None]},
+        "intervals": intervals | {"balanced_accuracy": [0.6, 0.8], "macro_pr_auc": [0.41, 0.89]},
         "majority": metrics | {"balanced_accuracy": 0.5},
         "shortcuts": {"age": [0.96, 0.97], "sex": [0.5, 0.5], "mode": [None, None]},
         "patients": {"Normal": 3, "Abnormal": 4},
-        "corpus": {"name": "icbhi", "version": "2.0.0", "partial": False, "made_up": True},
+        "n_patients": 6,
+        "corpus": {"name": "icbhi", "version": "2.0.0+partial", "partial": True, "made_up": True},
+        "common_band": None,
     }
+    return row | changes
+
+
+def in_common_band() -> dict:
+    metrics = {"balanced_accuracy": 0.55, "macro_f1": 0.45, "macro_roc_auc": None, "macro_pr_auc": 0.4375}
+    intervals = {name: [0.25, 0.875] for name in metrics} | {"macro_roc_auc": [None, None]}
+    less = {name: [-0.15, -0.4, 0.1] for name in metrics} | {"macro_roc_auc": [None, None, None]}
+    return {"heard": "common (50–1800 Hz), 40 mel bands", "metrics": metrics, "intervals": intervals, "less": less}
+
+
+def rows_of(html: str) -> list[list[str]]:
+    """The words of every cell of every row."""
+    rows = re.findall(r"<tr.*?</tr>", html, re.DOTALL)
+    return [[re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", row)] for row in rows]
+
+
+def test_results_stand_beside_what_needs_no_listening() -> None:
     described = [{"name": "binary-mfcc", "quick": True, "task": "binary", "features": "mfcc"}]
-    html = models.performance([row], described)
-    for shown in (
-        "0.700",
-        "[0.600, 0.800]",
-        "0.500",
-        "Without listening: age",
-        "0.960",
-        "7 patients",
-        "made up",
-        "quick",
-    ):
+    html = models.performance([result()], described)
+    assert rows_of(html) == [
+        ["Features", "Balanced accuracy", "Macro F1", "ROC-AUC", "PR-AUC"],
+        ["MFCC quick", "0.700 [0.60–0.80]", "0.600 [0.50–0.75]", "undefined", "0.650 [0.41–0.89]"],
+        ["Always the majority class", "0.500", "0.600", "undefined", "0.650"],
+        ["Without listening: “age”", "0.960", "–", "0.970", "–"],
+    ]
+    for shown in ("6 patients", "icbhi 2.0.0 (made up, partial)", "quick"):
         assert shown in html
-    assert "sex" not in html
+    assert "sex" not in html and "common band" not in html
     assert "No results were exported" in models.performance([], described)
+
+
+def test_a_result_in_the_common_band_stands_under_its_own() -> None:
+    html = models.performance([result(common_band=in_common_band())], [])
+    row = ["MFCC common band", "0.550 [0.25–0.88]", "0.450 [0.25–0.88]", "undefined", "0.438 [0.25–0.88]"]
+    assert rows_of(html)[2] == row
+    assert re.findall(r'<b class="(\S+)" style="left:([\d.]+)%"', html) == [("jr-own", "70.0"), ("jr-common", "55.0")]
+    assert "50–1800 Hz" in html
+    behind = evidence.evidence(result(common_band=in_common_band()), None)
+    assert behind.count("<section") == 1
+    assert rows_of(behind)[1] == [
+        "Balanced accuracy",
+        "0.700 [0.60–0.80]",
+        "0.550 [0.25–0.88]",
+        "−0.150 [−0.40 to +0.10]",
+    ]
+    assert rows_of(behind)[3] == ["ROC-AUC", "undefined", "undefined", "undefined"]
+    assert rows_of(behind)[4][0] == "PR-AUC" and "common (50–1800 Hz)" in behind
+
+
+def test_an_answer_says_how_good_its_model_is() -> None:
+    said = models.reached(result())
+    for shown in (
+        "6 made-up patients whom it had not heard:",
+        "0.700 <small>[0.60–0.80]</small>",
+        "0.500",
+        "“age” alone, without listening, 0.960",
+    ):
+        assert shown in said
+    assert said in answer.answer(prediction(), ("a", "b"), said)
+    real = result(corpus={"name": "icbhi", "version": "2.0.0+partial", "partial": True, "made_up": False}, shortcuts={})
+    assert "whom it had not heard, part of icbhi:" in models.reached(real) and "alone" not in models.reached(real)
+    unknown = result(metrics=result()["metrics"] | {"balanced_accuracy": None})
+    assert "balanced accuracy undefined." in models.reached(unknown)
+    assert models.reached(None) == "" and "jr-reached" not in answer.answer(prediction(), ("a", "b"))
 
 
 def test_what_stands_behind_a_model_is_shown_as_far_as_it_is_known() -> None:
@@ -206,8 +268,8 @@ def test_what_stands_behind_a_model_is_shown_as_far_as_it_is_known() -> None:
     many = {
         "n": 50,
         "n_patients": 31,
-        "metrics": {"balanced_accuracy": 0.612, "macro_f1": 0.5, "macro_roc_auc": None},
-        "intervals": {"balanced_accuracy": [0.4, 0.8], "macro_f1": [0.3, 0.7], "macro_roc_auc": [None, None]},
+        "metrics": {"balanced_accuracy": 0.612, "macro_f1": 0.5, "macro_roc_auc": None, "macro_pr_auc": 0.5},
+        "intervals": {name: [0.4, 0.8] for name in words.HEADLINES} | {"macro_roc_auc": [None, None]},
     }
     row = {
         "classes": [BAD, "b"],
@@ -225,7 +287,7 @@ def test_what_stands_behind_a_model_is_shown_as_far_as_it_is_known() -> None:
         "40 patients",
         "sex: F",
         "0.612",
-        "[0.400, 0.800]",
+        "[0.40–0.80]",
         "2.5 s",
         "−49.4 dBFS",
         "581 Hz",
@@ -235,7 +297,7 @@ def test_what_stands_behind_a_model_is_shown_as_far_as_it_is_known() -> None:
         assert shown in html
     assert re.findall(r'points="([^"]+)"', html)[0] == "25.0,50.0 75.0,0.0", "up is more frequent"
     suppressed = html[html.index("sex: &lt;") :].partition("</tr>")[0]
-    assert re.findall(r"<td>([^<]*)", suppressed) == ["2", "3", "– ", "– ", "– "]
+    assert re.findall(r"<td[^>]*>(?:<small>)?([^<]*)", suppressed) == ["2", "3", "too few patients"]
     assert evidence.evidence(None, None) == ""
     only = evidence.evidence(None, gate)
     assert only.count("<section") == 1 and "refused" not in only

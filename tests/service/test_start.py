@@ -93,6 +93,14 @@ def test_an_altered_weight_file_keeps_it_from_starting(run_folder: Path, tmp_pat
     assert "jaxresp export" in said
 
 
+def test_the_process_that_takes_requests_needs_no_jax(tmp_path: Path) -> None:
+    """Its page and API share the interpreter with nothing that computes."""
+    code = "import sys; import bento.service, bento.starting, bento.ui; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {"jax", "flax", "scipy.signal", "matplotlib"}.isdisjoint(done.stdout.split())
+
+
 def test_the_process_that_only_watches_needs_no_jax(run_folder: Path, tmp_path: Path) -> None:
     """It holds a quarter of the memory then, and starts in a third of the time."""
     store_classifiers(run_folder)

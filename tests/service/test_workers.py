@@ -25,7 +25,8 @@ def two_workers(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     """The service with two processes. Its page would not work (Gradio's queue lives in one), its API must."""
     store_classifiers(run_folder)
     options = "services.jaxresp.workers=2"
-    with serving(run_folder, tmp_path_factory.mktemp("two"), BENTOML_CONFIG_OPTIONS=options) as running:
+    settings = {"BENTOML_CONFIG_OPTIONS": options, "JAXRESP_PROCESSES": "1"}
+    with serving(run_folder, tmp_path_factory.mktemp("two"), **settings) as running:
         until(lambda: len(workers_of(running)) == 2, "two workers are ready")
         yield running
 
@@ -36,6 +37,13 @@ def workers_of(served: Served) -> list[int]:
     pids = {int(path.stem.rpartition("_")[2]) for path in own.glob("*/gauge_livesum_*.db")}
     listening = int(served.url.rpartition(":")[2])
     return [pid for pid in pids if psutil.pid_exists(pid) and listens(pid, listening)]
+
+
+def resident_bytes(workers: list[int]) -> int:
+    """Of the workers, each with the process that answers behind it."""
+    families = [[psutil.Process(pid), *psutil.Process(pid).children()] for pid in workers]
+    assert [len(family) for family in families] == [2] * len(workers)
+    return sum(process.memory_info().rss for family in families for process in family)
 
 
 def listens(pid: int, port: int) -> bool:
@@ -78,12 +86,14 @@ def test_both_are_counted_and_a_killed_one_is_not_forgotten(two_workers: Served)
     metrics = two_workers.metrics()
     assert metrics["jaxresp_ready"] == 1
     assert set(series(metrics, "jaxresp_model_info").values()) == {1}
-    both = sum(psutil.Process(pid).memory_info().rss for pid in workers)
+    both = resident_bytes(workers)
     assert metrics["jaxresp_process_resident_bytes"] == pytest.approx(both, rel=0.2)
 
+    (behind_it,) = psutil.Process(workers[0]).children()
     psutil.Process(workers[0]).kill()
+    until(lambda: not behind_it.is_running(), "what answered for it has ended")
     until(lambda: workers[0] not in workers_of(two_workers) and len(workers_of(two_workers)) == 2, "a new worker")
     until(lambda: two_workers.metrics()["jaxresp_ready"] == 1, "the new worker is ready")
     assert counted(two_workers) == expected, "what the killed worker had counted is lost"
-    both = sum(psutil.Process(pid).memory_info().rss for pid in workers_of(two_workers))
+    both = resident_bytes(workers_of(two_workers))
     assert two_workers.metrics()["jaxresp_process_resident_bytes"] == pytest.approx(both, rel=0.2)
