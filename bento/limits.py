@@ -4,26 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from importlib.metadata import entry_points
-from importlib.util import find_spec
 
 
 def n_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def n_processes() -> int:
-    """Processes that answer: two to four where there are as many cores, one where an accelerator does the work.
-
-    An accelerator's memory belongs to the first process that takes it. It is not looked for here, which would need JAX:
-    its plugin says enough. JAXRESP_PROCESSES chooses otherwise.
-    """
-    if chosen := os.environ.get("JAXRESP_PROCESSES"):
-        return max(1, int(chosen))
-    on_cpu = os.environ.get("JAX_PLATFORMS", "").startswith("cpu")
-    accelerated = not on_cpu and (entry_points(group="jax_plugins") or find_spec("libtpu"))
-    return 1 if accelerated else min(n_cores(), 4)
 
 
 @dataclass(frozen=True)
@@ -42,9 +27,8 @@ class Limits:
         max_upload_s: seconds a body may take at most.
         max_answer_s: seconds from a complete body to its answer; work that is not done by then is dropped.
         max_requests: sounds that may be waiting or running; more are answered 503 at once.
-        threads: sounds that are worked on at a time, each from its bytes to its answer: one for each core.
-        processes: that share them; each holds the six networks (300 MB). Threads of one process wait for each other
-            in what Python does between libsndfile, soxr and XLA.
+        threads: sounds that are worked on at a time, each from its bytes to its answer, in all processes: one for each
+            core, no more than eight.
         max_batch_windows: windows in one call of a network: the largest shape that is compiled.
         max_batch_windows_cpu: the same on a CPU, which takes one window after another: more in a call would only make
             the first sender wait for the last.
@@ -64,7 +48,6 @@ class Limits:
     max_answer_s: float = 30.0
     max_requests: int = 64
     threads: int = min(n_cores(), 8)
-    processes: int = n_processes()
     max_batch_windows: int = 16
     max_batch_windows_cpu: int = 4
     upload_age_s: int = 600

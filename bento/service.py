@@ -104,6 +104,9 @@ class Jaxresp:
     @staticmethod
     def check() -> None:
         """Before any worker starts: a worker that fails would be started again and again."""
+        from bento.starting import n_processes
+
+        n_processes()
         check_store()
 
     @bentoml.on_shutdown

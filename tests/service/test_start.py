@@ -12,6 +12,7 @@ import bentoml
 import pytest
 
 from bento.serve import PortInUse, check_port, serve
+from bento.starting import InvalidSetting, n_processes
 from bento.store import ABOUT, CONTENT, NAMES, ModelsNotReady, content_hash, quick_name, store_classifiers
 from jaxresp.classifier import ClassifierAltered
 
@@ -54,6 +55,14 @@ def test_the_quick_model_can_be_chosen() -> None:
         quick_name(stored, {"JAXRESP_QUICK_MODEL": "mfcc"})
 
 
+def test_the_number_of_processes_can_be_chosen() -> None:
+    assert n_processes({"JAXRESP_PROCESSES": "7"}) == 7
+    assert 1 <= n_processes({"JAX_PLATFORMS": "cpu"}) <= 4
+    for nonsense in ("0", "two", "-1", "1.5"):
+        with pytest.raises(InvalidSetting, match=r"JAXRESP_PROCESSES is .* whole number"):
+            n_processes({"JAXRESP_PROCESSES": nonsense})
+
+
 def test_a_port_in_use_is_named() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -64,14 +73,18 @@ def test_a_port_in_use_is_named() -> None:
     check_port(free_port(), "127.0.0.1")
 
 
-def _refusal(home: Path) -> str:
+def _refusal(home: Path, **settings: str) -> str:
     """What `bentoml serve` says when it refuses to start."""
     command = [sys.executable, "-m", "bentoml", "serve", "bento.service:Jaxresp", "--port", str(free_port())]
-    environ = environment(BENTOML_HOME=str(home))
+    environ = environment(BENTOML_HOME=str(home), **settings)
     done = subprocess.run(command, env=environ, cwd=home, capture_output=True, text=True, timeout=240)
     assert done.returncode != 0
     assert "Traceback" not in done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+def test_a_setting_that_makes_no_sense_keeps_it_from_starting(tmp_path: Path) -> None:
+    assert "JAXRESP_PROCESSES is 'two'" in _refusal(tmp_path, JAXRESP_PROCESSES="two")
 
 
 def test_missing_models_keep_it_from_starting(tmp_path: Path) -> None:
