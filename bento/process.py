@@ -44,7 +44,7 @@ def main() -> None:
     log_json()
     allocator.use_few_arenas()
     metering.watch()
-    _compute_in_callers_thread()
+    compute_in_callers_thread()
     use_persistent_cache()
     metrics.count_compilations()
     folders = {name: Path(folder) for name, folder in asked["folders"].items()}
@@ -96,7 +96,7 @@ async def _answer(end: socket.socket, computing: Computing) -> None:
     os._exit(0)  # threads may still be computing
 
 
-def _compute_in_callers_thread() -> None:
+def compute_in_callers_thread() -> None:
     """A call of a network runs in the thread that makes it. Before JAX's first use.
 
     As many sounds are worked on at a time as there are cores. XLA's own threads beside them would only take turns with

@@ -7,7 +7,8 @@ medians of its CPU time; what surrounds them on a running service, as the CPU ti
 
 * ASGI, BentoML: a form with a "sound" of 1 kB that no decoder knows, up to its 422.
 * body, form: what the same form costs more when its sound is as large as the clip.
-* threads, queues: what a whole request costs more than all hops together. Caches shared with others count here.
+* processes, queues: what a whole request costs more than all hops together: its way to the process that answers and
+  back, and caches shared with others.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from bento.process import compute_in_callers_thread
 from experiments.benchmarks.serving import load, material, servers
 from experiments.benchmarks.serving.material import Clip
 from experiments.benchmarks.serving.servers import Server
@@ -91,6 +93,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=31, help="of each hop in this process")
     parser.add_argument("--write", type=Path, help="where the table goes")
     arguments = parser.parse_args()
+    compute_in_callers_thread()  # as in the service
     use_persistent_cache()
     columns: dict[int, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -105,7 +108,7 @@ def main() -> None:
                 whole = served_ms(server, clips, arguments.seconds, 200)
                 hops = {"ASGI, BentoML": small, "body, form": large - small}
                 hops |= inside(classifier, clips[0].sound, arguments.repeats)
-                hops["threads, queues"] = whole - sum(hops.values())
+                hops["processes, queues"] = whole - sum(hops.values())
                 columns[rate_hz] = hops | {"**whole request**": whole}
     lines = ["| hop | " + " | ".join(f"{rate_hz / 1e3:g} kHz" for rate_hz in columns) + " |"]
     lines.append("|---|" + "--:|" * len(columns))
