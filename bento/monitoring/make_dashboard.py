@@ -246,9 +246,9 @@ def resources(board: Dashboard) -> None:
     board.curves(
         "Memory",
         [(f"sum by (instance) (jaxresp_process_resident_bytes{{{OURS}}})", "{{instance}}")],
-        "Resident memory of the workers; flat once every route was used.",
+        "Resident memory of the processes; flat once every route was used.",
         unit="bytes",
-        steps=(2e9,),
+        steps=(3e9,),
     )
     board.curves(
         "Threads and open files",
