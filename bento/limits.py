@@ -30,7 +30,7 @@ class Limits:
         threads: sounds that are worked on at a time, each from its bytes to its answer, in all processes: one for each
             core, no more than eight.
         max_batch_windows: windows in one call of a network: the largest shape that is compiled.
-        max_batch_windows_cpu: the same on a CPU, which takes one window after another: more in a call would only make
+        max_batch_windows_cpu: the same on a CPU, which takes one window after another: company would only make
             the first sender wait for the last.
         upload_age_s: seconds an uploaded sound stays on disk for the page's player and for a second question.
         max_fields: text fields of one request.
@@ -49,7 +49,7 @@ class Limits:
     max_requests: int = 64
     threads: int = min(n_cores(), 8)
     max_batch_windows: int = 16
-    max_batch_windows_cpu: int = 4
+    max_batch_windows_cpu: int = 1
     upload_age_s: int = 600
     max_fields: int = 16
     max_files: int = 16

@@ -63,6 +63,8 @@ def main() -> None:
 
 def _ready(folder: Path) -> Classifier:
     classifier = Classifier.load(folder)
+    if jax.default_backend() == "cpu":
+        classifier.buckets = (1,)  # one thread takes one window after another; more shapes would only take to compile
     classifier.warm_up()
     return classifier
 

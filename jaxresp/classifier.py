@@ -59,7 +59,7 @@ __all__ = [
     "untrained",
 ]
 
-BUCKETS = (1, 4, 16)  # windows per compiled call: a short clip, 20 s, 80 s
+BUCKETS: tuple[int, ...] = (1, 4, 16)  # windows per compiled call: a short clip, 20 s, 80 s
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,11 @@ class Spec:
 
 
 class Classifier:
-    """Sound in, answer out. Make one with `Classifier.load`."""
+    """Sound in, answer out. Make one with `Classifier.load`.
+
+    Attributes:
+        buckets: windows in a compiled call, smallest first and 1 among them; to be changed before `warm_up`.
+    """
 
     def __init__(
         self,
@@ -136,6 +140,7 @@ class Classifier:
         self.gate, self.provenance = gate, dict(provenance or {})
         self._graph = graph  # its arrays lie where it computes, or every call would bring them there
         self._weights, self._standardisation = jax.device_put((weights, standardisation))
+        self.buckets: tuple[int, ...] = BUCKETS
         self._traces = 0
 
         def network(
@@ -206,7 +211,7 @@ class Classifier:
         """Windows, of one recording or of many, → logits. Safe to call from several threads."""
         parts, first = [], 0
         while first < len(samples):
-            bucket = _bucket(len(samples) - first)
+            bucket = self._bucket(len(samples) - first)
             some, its_scale = samples[first : first + bucket], scale[first : first + bucket]
             missing = bucket - len(some)
             if missing:
@@ -326,10 +331,20 @@ class Classifier:
     def warm_up(self) -> None:
         """Compile every shape that `logits` and `explain` can meet, so that nobody waits for it later."""
         length = self.window.length_samples(self.frontend.rate_hz)
-        for bucket in BUCKETS:
+        for bucket in self.buckets:
             self.logits(np.zeros((bucket, length), np.int16), np.ones(bucket, np.float32))
         silence = window_features(self.frontend, np.zeros((1, length), np.int16), np.ones(1, np.float32))
         self._attribute(self._weights, self._standardisation, silence, np.int32(0)).block_until_ready()
+
+    def _bucket(self, n_windows: int) -> int:
+        """How many windows to take in the next call, of so many.
+
+        A CPU spends the same time on each window whatever their number, so none is added to fill a shape up. An
+        accelerator hardly notices them, and does notice another call.
+        """
+        if jax.default_backend() == "cpu":
+            return max(size for size in self.buckets if size <= n_windows)
+        return next((size for size in self.buckets if size >= n_windows), self.buckets[-1])
 
     def trace_count(self) -> int:
         """How often the network was traced so far; it does not rise after `warm_up`."""
@@ -373,17 +388,6 @@ class Classifier:
             provenance=files.provenance,
             version=files.version,
         )
-
-
-def _bucket(n_windows: int) -> int:
-    """How many windows to take in the next call, of so many.
-
-    A CPU spends the same time on each window whatever their number, so none is added to fill a shape up. An accelerator
-    hardly notices them, and does notice another call.
-    """
-    if jax.default_backend() == "cpu":
-        return max(size for size in BUCKETS if size <= n_windows)
-    return next((size for size in BUCKETS if size >= n_windows), BUCKETS[-1])
 
 
 def classifier_name(task: Task, frontend: FrontEnd) -> str:

@@ -122,6 +122,19 @@ def test_nothing_compiles_after_warm_up_and_a_padded_batch_answers_as_its_window
     assert len(np.unique(alone, axis=0)) == 40
 
 
+def test_shapes_that_are_not_wanted_are_not_compiled(tmp_path: Path) -> None:
+    untrained("binary-mfcc").save(tmp_path / "it")
+    few, many = Classifier.load(tmp_path / "it"), Classifier.load(tmp_path / "it")
+    few.buckets = (1,)
+    few.warm_up()
+    assert few.trace_count() == 2, "a window's network, and what an explanation needs"
+    length = few.window.length_samples(few.frontend.rate_hz)
+    samples = np.random.default_rng(0).integers(-30_000, 30_000, (7, length), dtype=np.int16)
+    scale = np.full(7, 1e-5, np.float32)
+    np.testing.assert_allclose(few.logits(samples, scale), many.logits(samples, scale), atol=1e-4)
+    assert few.trace_count() == 2
+
+
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
 def test_a_cpu_computes_no_window_that_nobody_sent_and_an_accelerator_is_called_seldom(
     ours: Classifier, monkeypatch: pytest.MonkeyPatch, backend: str
