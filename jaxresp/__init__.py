@@ -4,4 +4,8 @@ A research toolkit, not a medical device. Importing the package pulls in no fram
 the modules do, each its own (see README.md, "The house").
 """
 
+from jaxresp import xla_faults
+
 __version__ = "0.1.0"
+
+xla_faults.switch_off()
