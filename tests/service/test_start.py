@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -76,15 +77,17 @@ def test_a_port_in_use_is_named() -> None:
 def _refusal(home: Path, **settings: str) -> str:
     """What `bentoml serve` says when it refuses to start."""
     command = [sys.executable, "-m", "bentoml", "serve", "bento.service:Jaxresp", "--port", str(free_port())]
-    environ = environment(BENTOML_HOME=str(home), **settings)
+    environ = environment(**{"BENTOML_HOME": str(home)} | settings)
     done = subprocess.run(command, env=environ, cwd=home, capture_output=True, text=True, timeout=240)
     assert done.returncode != 0
     assert "Traceback" not in done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
-def test_a_setting_that_makes_no_sense_keeps_it_from_starting(tmp_path: Path) -> None:
-    assert "JAXRESP_PROCESSES is 'two'" in _refusal(tmp_path, JAXRESP_PROCESSES="two")
+def test_a_setting_that_makes_no_sense_keeps_it_from_starting(run_folder: Path, tmp_path: Path) -> None:
+    store_classifiers(run_folder)
+    said = _refusal(tmp_path, BENTOML_HOME=os.environ["BENTOML_HOME"], JAXRESP_PROCESSES="two")
+    assert "JAXRESP_PROCESSES is 'two'" in said
 
 
 def test_missing_models_keep_it_from_starting(tmp_path: Path) -> None:
