@@ -93,12 +93,11 @@ class Answering(Protocol):
     """What answers. All methods belong to one event loop; who waits no longer cancels, and the work is dropped."""
 
     @property
-    def ready(self) -> bool:
-        """Whether there is anybody to ask at this moment."""
-
-    @property
     def models(self) -> Mapping[str, Model]:
         """By name, in the order they are shown in."""
+
+    async def ready(self) -> bool:
+        """Whether there is anybody to ask at this moment."""
 
     async def classify(self, sound: bytes, name: str, age_years: float | None, *, keep: bool) -> Answer:
         """What the named model says about a sound; with the recording, if it is to be kept.

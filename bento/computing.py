@@ -60,16 +60,15 @@ class Computing:
             waited=lambda name, seconds: waited[name](seconds),
         )
 
-    @property
-    def ready(self) -> bool:
-        """It always is."""
-        return True
-
     def close(self) -> None:
         """Let the threads end."""
         self._batcher.close()
         for threads in (self._decoding, self._explaining):
             threads.shutdown(wait=False, cancel_futures=True)
+
+    async def ready(self) -> bool:
+        """It always is."""
+        return True
 
     async def classify(self, sound: bytes, name: str, age_years: float | None, *, keep: bool) -> Answer:
         """Decode, cut, compute and answer, all in one thread."""

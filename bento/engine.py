@@ -46,10 +46,9 @@ class Engine:
         """By name, in the order they are shown in."""
         return self._answering.models
 
-    @property
-    def ready(self) -> bool:
+    async def ready(self) -> bool:
         """Whether there is anybody to ask at this moment."""
-        return self._answering.ready
+        return await self._answering.ready()
 
     def close(self) -> None:
         """Let threads and processes end."""

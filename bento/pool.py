@@ -51,7 +51,6 @@ class _Process:
     end: socket.socket
     channel: Channel | None = None  # None until an event loop uses it
     asked: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
-    told: bool = False  # what it has loaded
     attached: bool = False  # to an event loop, which has closed the socket when it ends
 
     def stop(self) -> None:
@@ -85,7 +84,7 @@ class Pool:
     def __init__(self, folders: Mapping[str, Path], *, processes: int, threads: int) -> None:
         self.models: Mapping[str, Model] = {}
         self._folders, self._threads = folders, threads
-        self._numbers, self._closing = count(), False
+        self._numbers, self._closing = count(), asyncio.Event()
         self._attached: asyncio.Task[None] | None = None
         self._replacing = set[asyncio.Task[None]]()
         self._any = asyncio.Event()  # at least one can be asked
@@ -103,16 +102,16 @@ class Pool:
 
     def close(self) -> None:
         """End the processes. What they still work on is not answered."""
-        self._closing = True
+        self._closing.set()
         for process in self._processes:
             process.stop()
         for process in self._processes:
             process.wait()
 
-    @property
-    def ready(self) -> bool:
+    async def ready(self) -> bool:
         """Whether a process is there."""
-        return any(each.popen.poll() is None for each in self._processes if each.told)
+        await self._attend()
+        return self._any.is_set()
 
     async def classify(self, sound: bytes, name: str, age_years: float | None, *, keep: bool) -> Answer:
         """See `Answering`."""
@@ -142,9 +141,7 @@ class Pool:
             ProcessLost: the process ended over it, or beside it.
             WorkFailed: it raised anything else.
         """
-        if self._attached is None:
-            self._attached = asyncio.create_task(self._attach(self._processes))
-        await asyncio.shield(self._attached)
+        await self._attend()
         await self._any.wait()  # at most until the request's deadline
         process = min((each for each in self._processes if each.channel), key=lambda each: len(each.asked))
         assert process.channel is not None
@@ -176,6 +173,12 @@ class Pool:
             popen = subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=shipped.root())
         return _Process(popen, ours)
 
+    async def _attend(self) -> None:
+        """From the first question on, be it whether anybody is there, the event loop hears of what becomes of them."""
+        if self._attached is None:
+            self._attached = asyncio.create_task(self._attach(self._processes), context=Context())
+        await asyncio.shield(self._attached)
+
     async def _attach(self, processes: Sequence[_Process]) -> None:
         for process in processes:
             process.attached = True
@@ -194,7 +197,7 @@ class Pool:
                 answered.set_exception(
                     ProcessLost("the process that worked on this recording was lost; try again in a few seconds")
                 )
-        if not self._closing:
+        if not self._closing.is_set():
             task = asyncio.create_task(self._replace(process), context=Context())  # it belongs to no request
             self._replacing.add(task)
             task.add_done_callback(self._replacing.discard)
@@ -205,12 +208,14 @@ class Pool:
         _LOG.error("a process that answers was lost", extra={"data": {"pid": lost.popen.pid, "status": status}})
         forget_the_dead()
         k, wait_s = self._processes.index(lost), _FIRST_S
-        while not self._closing:
+        while not self._closing.is_set():
             new = self._start(k, len(self._processes))
             self._processes[k] = new
             try:
                 await asyncio.to_thread(_told, new)
             except NoStart:
+                if self._closing.is_set():
+                    return
                 _LOG.exception("a process that answers could not be replaced")
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, _LONGEST_S)
@@ -224,7 +229,6 @@ def _told(process: _Process) -> Loaded:
         loaded: Loaded = channel.receive_now(process.end)
     except (EOFError, OSError) as error:
         raise NoStart(f"a process that answers ended with status {process.wait()} before it could") from error
-    process.told = True
     return loaded
 
 

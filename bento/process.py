@@ -51,7 +51,6 @@ def main() -> None:
     with ThreadPoolExecutor(asked["threads"]) as threads:
         ready = dict(zip(asked["order"], threads.map(_ready, map(folders.__getitem__, asked["order"])), strict=True))
     classifiers = {name: ready[name] for name in folders}
-    metrics.expect({name: classifier.classes for name, classifier in classifiers.items()})
     programs = sum(classifier.trace_count() for classifier in classifiers.values())
     computing = Computing(classifiers, asked["threads"])
     allocator.give_back()

@@ -96,9 +96,9 @@ class Jaxresp:
         self.stop_watching = live.watch()
         metrics.READY.set(1)
 
-    def __is_ready__(self) -> bool:
+    async def __is_ready__(self) -> bool:
         """For /readyz."""
-        return self.engine.ready
+        return await self.engine.ready()
 
     @bentoml.on_deployment
     @staticmethod

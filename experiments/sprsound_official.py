@@ -91,7 +91,7 @@ _MASKS: dict[str, Any] = {"time_mask": 0.1, "frequency_mask": 0.15}
 _COSINE: dict[str, Any] = {"schedule": "cosine"}
 
 #: Nearly all recordings last 9.216 or 15.36 s: two windows that hardly differ, or three. A window longer than the sound
-#: is filled up with its beginning, and the jump is heard as a crackle.
+#: is filled up with its beginning, and the jump may be heard as a crackle: suspected, not shown.
 _NINE = WindowConfig(9.0, 6.0)
 
 #: Name → what differs from CONFIG: of its network, of its training, and how recordings are cut.

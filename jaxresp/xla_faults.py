@@ -6,8 +6,9 @@ import os
 from collections.abc import MutableMapping
 from importlib.metadata import version
 
-# A matrix product is handed to a library of kernels (YNN) together with what follows it. In jaxlib 0.10.1, the last one
-# for Python 3.11, a product followed by max pooling is wrong from eight windows on, and writes beyond its memory.
+# A matrix product is handed to a library of kernels (YNN) together with what follows it. In jaxlib 0.10.1, the one that
+# Python 3.11 gets (0.10.2 is refused for faults of its own), a product followed by max pooling is wrong for eight
+# windows and more, and the process dies of damaged memory.
 _MENDED = (0, 12)
 _NO_YNN_FUSIONS = "--xla_cpu_experimental_ynn_fusion_type="
 

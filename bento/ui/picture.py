@@ -19,13 +19,14 @@ from PIL import Image
 from bento.ui.magma import palette
 from bento.ui.words import percent, sentence
 from jaxresp.audio import Recording
+from jaxresp.bands import BANDS
 from jaxresp.dsp.mel import hz_to_mel
 from jaxresp.dsp.overview import envelope, log_mel_db, time_ticks_s
 from jaxresp.explanation import Explanation
 
 _COLUMNS = 900  # points drawn across: more than the page is wide
 _N_MELS = 112
-_LOW_HZ, _HIGH_HZ = 50.0, 5000.0  # breath sounds, and the front ends' widest band
+_LOW_HZ, _HIGH_HZ = BANDS["wide"]  # breath sounds
 _RANGE_DB = 70.0  # from the loudest shown value down to black
 _TICKS_HZ = (100.0, 500.0, 1000.0, 2000.0, 4000.0)
 _PALETTE = palette()

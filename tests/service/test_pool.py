@@ -78,6 +78,14 @@ def _run(story: Awaitable[None]) -> None:
 def test_answers_errors_and_lost_processes(pool: Pool, offline: dict[str, Classifier]) -> None:
     """One after the other, on one pool: it takes seconds to start."""
 
+    async def lost_before_anybody_asked() -> None:
+        """Asked whether it is ready, as an orchestrator does, the pool hears of it and mends it."""
+        lost = pool._processes[1]
+        lost.popen.kill()
+        lost.popen.wait()
+        assert await pool.ready()
+        await _until(lambda: pool._processes[1] is not lost and pool._processes[1].channel is not None)
+
     async def answers() -> None:
         assert list(pool.models) == list(NAMES)
         for name, model in pool.models.items():
@@ -136,7 +144,7 @@ def test_answers_errors_and_lost_processes(pool: Pool, offline: dict[str, Classi
             await asked[0]
         other.popen.send_signal(signal.SIGCONT)
         assert (await asked[1]).prediction["label"]
-        assert pool.ready
+        assert await pool.ready()
         await _until(lambda: pool._processes[0] is not lost and pool._processes[0].channel is not None)
         for _ in range(4):
             assert (await pool.classify(SOUND, NAMES[0], None, keep=False)).prediction["label"]
@@ -146,13 +154,13 @@ def test_answers_errors_and_lost_processes(pool: Pool, offline: dict[str, Classi
         for process in pool._processes:
             process.popen.kill()
         await _until(lambda: not any(process.channel for process in pool._processes))
-        assert not pool.ready
+        assert not await pool.ready()
         answer = await asyncio.wait_for(pool.classify(SOUND, NAMES[0], None, keep=False), 120)
         assert answer.prediction["label"]
-        assert pool.ready
+        assert await pool.ready()
 
     async def story() -> None:
-        for part in (answers, named_errors, faults_of_ours, shared_out, killed, both_killed):
+        for part in (lost_before_anybody_asked, answers, named_errors, faults_of_ours, shared_out, killed, both_killed):
             await part()
         pool.close()
         await asyncio.sleep(0.05)  # in which the loop closes our ends
