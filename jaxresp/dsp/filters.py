@@ -86,7 +86,9 @@ def block_filter(
     name = f"a band-pass of order {order} from {low_hz:g} to {high_hz:g} Hz"
     radius = max(np.abs(np.roots(section[3:])).max() for section in sos)
     if not radius ** (_LONGEST_S * rate_hz) < _FORGOTTEN:
-        raise FilterError(f"{name} rings longer than {_LONGEST_S:g} s; raise its low edge or widen it")
+        raise FilterError(
+            f"{name} rings longer than {_LONGEST_S:g} s; move its edges away from 0 and {rate_hz / 2:g} Hz, or widen it"
+        )
     a, b, c = _input_normal(*_state_space(sos))
     ringing = np.empty((len(b), block_samples))  # column i is C Aⁱ
     entering = np.empty((block_samples, len(b)))  # row i is A^(L - 1 - i) B

